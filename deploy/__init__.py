@@ -1,0 +1,1 @@
+"""How Parley is run: on one machine (`local`) and elsewhere."""

@@ -1,0 +1,1 @@
+"""The local stack: embedded servers, all services in one process, simulated providers."""

@@ -1,0 +1,78 @@
+"""Composes the simulator: `/dev/providers/…`."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import httpx
+from fastapi import APIRouter, FastAPI
+
+from deploy.local.simulator import mime, twilio, whatsapp
+from deploy.local.simulator.behaviour import Behaviour, Behaviours
+from deploy.local.simulator.callbacks import Callbacks, Post
+from deploy.local.simulator.sent import Entry, Sent
+from services.chassis.accounts import Accounts
+
+PREFIX = "/dev/providers"
+
+
+def build_simulator(
+    accounts: Accounts, *, public_url: str, local_url: str, post: Post | None = None, pause: float = 0.05
+) -> FastAPI:
+    """Return the simulator of the providers of `accounts`.
+
+    `public_url` is the base that signatures cover, `local_url` where it is reached; `pause` is the
+    time in seconds before each status webhook; `post` replaces real HTTP.
+    """
+    client = httpx.AsyncClient(timeout=15, trust_env=False)
+    behaviours, sent = Behaviours(), Sent()
+    callbacks = Callbacks(post or _over(client), public_url=public_url, local_url=local_url, pause=pause)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await callbacks.stop()
+        await client.aclose()
+
+    app = FastAPI(title="Parley provider simulator", lifespan=lifespan, openapi_url="/dev/openapi.json")
+    app.state.callbacks = callbacks
+    for routes in (
+        twilio.router(accounts, behaviours, sent, callbacks),
+        whatsapp.router(accounts, behaviours, sent, callbacks),
+        mime.router(accounts, behaviours, sent),
+        _controls(behaviours, sent),
+    ):
+        app.include_router(routes, prefix=PREFIX)
+    return app
+
+
+def _controls(behaviours: Behaviours, sent: Sent) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/sent")
+    async def list_sent() -> list[Entry]:
+        return sent.entries()
+
+    @routes.delete("/sent", status_code=204)
+    async def forget_sent() -> None:
+        sent.forget()
+
+    @routes.get("/behaviour")
+    async def list_behaviour() -> list[Behaviour]:
+        return behaviours.current()
+
+    @routes.post("/behaviour")
+    async def set_behaviour(behaviour: Behaviour) -> list[Behaviour]:
+        behaviours.order(behaviour)
+        return behaviours.current()
+
+    return routes
+
+
+def _over(client: httpx.AsyncClient) -> Post:
+    async def post(url: str, headers: Mapping[str, str], body: bytes) -> int:
+        try:
+            return (await client.post(url, headers=dict(headers), content=body)).status_code
+        except httpx.HTTPError as error:
+            raise ConnectionError(type(error).__name__) from error
+
+    return post

@@ -1,0 +1,169 @@
+"""Twilio's Messages resource: form in, JSON out, status callbacks later.
+
+Fields, status codes and error codes are those of Twilio's API 2010-04-01.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+from uuid import uuid4
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from deploy.local.signing import twilio_signature
+from deploy.local.simulator.answers import BrokenAnswer, NoAnswer
+from deploy.local.simulator.behaviour import Behaviours, Mode
+from deploy.local.simulator.callbacks import Callback, Callbacks
+from deploy.local.simulator.sent import Sent
+from services.chassis.accounts import Account, Accounts
+
+PROVIDER = "twilio-sms"
+
+Form = dict[str, str]
+
+
+@dataclass(slots=True)
+class TwilioError(Exception):
+    """An error as Twilio's API answers it."""
+
+    status: int
+    code: int
+    message: str
+
+    def response(self) -> Response:
+        """Return the error document."""
+        more = f"https://www.twilio.com/docs/errors/{self.code}"
+        headers = {"Retry-After": "1"} if self.status == 429 else None  # noqa: PLR2004 - Too Many Requests
+        content = {"code": self.code, "message": self.message, "more_info": more, "status": self.status}
+        return JSONResponse(content, self.status, headers)
+
+
+_REFUSALS = {
+    Mode.FAIL: (500, 20500, "Internal Server Error"),
+    Mode.RATE_LIMITED: (429, 20429, "Too Many Requests"),
+    Mode.REJECT: (400, 21610, "Attempt to send to unsubscribed recipient"),
+}
+
+
+def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Callbacks) -> APIRouter:
+    """Return the routes of the simulated Twilio."""
+    routes = APIRouter()
+
+    @routes.post(f"/{PROVIDER}/2010-04-01/Accounts/{{account_sid}}/Messages.json")
+    async def create_message(account_sid: str, request: Request) -> Response:
+        form = dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
+        try:
+            account = _account(accounts, account_sid, request, form)
+            mode = _mode(behaviours)
+        except TwilioError as error:
+            return error.response()
+        if mode is Mode.HANG:
+            return NoAnswer()
+        sid = "SM" + uuid4().hex
+        sent.add(account, to=form["To"], text=form["Body"], provider_message_id=sid)
+        if callback := form.get("StatusCallback"):
+            callbacks.schedule(
+                list(_statuses(account, callback, _status_params(sid, form, account_sid), mode))
+            )
+        if mode is Mode.LOSE_ANSWER:
+            return BrokenAnswer()
+        return JSONResponse(_resource(account_sid, sid, form), 201)
+
+    return routes
+
+
+def _mode(behaviours: Behaviours) -> Mode:
+    mode = behaviours.take(PROVIDER)
+    if mode in _REFUSALS:
+        raise TwilioError(*_REFUSALS[mode])
+    return mode
+
+
+def _account(accounts: Accounts, account_sid: str, request: Request, form: Form) -> Account:
+    own = [account for account in accounts if account.provider == PROVIDER]
+    allowed = [
+        account
+        for account in own
+        if _credentials(account) == _basic(request) and account_sid == _sid(account)
+    ]
+    if not allowed:
+        raise TwilioError(401, 20003, "Authenticate")
+    if not form.get("To", "").startswith("+"):
+        raise TwilioError(400, 21211, "Invalid 'To' Phone Number")
+    if not form.get("Body"):
+        raise TwilioError(400, 21602, "Message body is required")
+    for account in allowed:
+        if account.address == form.get("From"):
+            return account
+    raise TwilioError(400, 21606, "The 'From' phone number provided is not a valid message-capable number")
+
+
+def _sid(account: Account) -> str:
+    return account.secrets.get("account_sid", "")
+
+
+def _credentials(account: Account) -> tuple[str, str]:
+    return _sid(account), account.secrets.get("auth_token", "")
+
+
+def _basic(request: Request) -> tuple[str, str]:
+    _, _, encoded = request.headers.get("authorization", "").partition(" ")
+    try:
+        name, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return name, password
+
+
+def _resource(account_sid: str, sid: str, form: Form) -> dict[str, Any]:
+    now = formatdate(usegmt=True)
+    base = f"/2010-04-01/Accounts/{account_sid}/Messages/{sid}"
+    return {
+        "account_sid": account_sid,
+        "api_version": "2010-04-01",
+        "body": form["Body"],
+        "date_created": now,
+        "date_sent": None,
+        "date_updated": now,
+        "direction": "outbound-api",
+        "error_code": None,
+        "error_message": None,
+        "from": form["From"],
+        "messaging_service_sid": None,
+        "num_media": "0",
+        "num_segments": "1",
+        "price": None,
+        "price_unit": None,
+        "sid": sid,
+        "status": "queued",
+        "subresource_uris": {"media": f"{base}/Media.json"},
+        "to": form["To"],
+        "uri": f"{base}.json",
+    }
+
+
+def _status_params(sid: str, form: Form, account_sid: str) -> Form:
+    addresses = {"To": form["To"], "From": form["From"]}
+    return addresses | {
+        "MessageSid": sid,
+        "SmsSid": sid,
+        "AccountSid": account_sid,
+        "ApiVersion": "2010-04-01",
+    }
+
+
+def _statuses(account: Account, url: str, common: Form, mode: Mode) -> Iterator[Callback]:
+    signed_url = url.partition("#")[0]  # the fragment configures Twilio and is not sent
+    last = {"MessageStatus": "delivered"}
+    if mode is Mode.UNDELIVERED:
+        last = {"MessageStatus": "undelivered", "ErrorCode": "30003"}
+    for status in ({"MessageStatus": "sent"}, last):
+        params = common | status | {"SmsStatus": status["MessageStatus"]}
+        signature = twilio_signature(account.secrets["auth_token"], signed_url, params.items())
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": signature}
+        yield Callback(PROVIDER, signed_url, headers, urlencode(params).encode())

@@ -1,0 +1,1 @@
+"""The contracts between Parley's services: pydantic and the standard library only."""

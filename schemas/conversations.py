@@ -1,0 +1,249 @@
+"""What happens in a thread: `conversations.events`, key: Customer, `seq` counts a thread's events."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from schemas.common import Attachment, Channel, DeliveryStatus, Identifier
+from schemas.envelope import Envelope, Model, Personal, Time
+
+
+class Status(StrEnum):
+    """Status of a Conversation (domain: the status table)."""
+
+    NEW = "new"
+    OPEN = "open"
+    WAITING = "waiting"
+    CLOSED = "closed"
+
+
+class ConversationEvent(Envelope):
+    """Base of all events of a thread."""
+
+    customer_id: str
+    home: str
+    seq: int
+
+
+class ConversationRef(Model):
+    """Which Conversation, where it stands, and with whom, after the event."""
+
+    conversation_id: str
+    inbox: str
+    status: Status
+    agent: str | None = None
+
+
+class OpenedData(ConversationRef):
+    """A new Conversation; `reopened` where a closed one goes on."""
+
+    reopened: bool = False
+    channel: Channel
+
+
+class StatusChangedData(ConversationRef):
+    """`status` is the new one."""
+
+    before: Status
+    reason: str
+    confirmed: bool | None = None
+    """At a close: whether the Customer said it is solved."""
+
+
+class AssignedData(ConversationRef):
+    """`agent` is the new one."""
+
+    before: str | None = None
+    reason: str
+    forced: bool = False
+
+
+class UnassignedData(ConversationRef):
+    """`before` lost it."""
+
+    before: str
+    reason: str
+
+
+class TransferredData(ConversationRef):
+    """Moved to another Inbox."""
+
+    before: str
+    by: str | None = None
+
+
+class ContactData(ConversationRef):
+    """A Contact started or ended."""
+
+    contact_id: str
+    channel: Channel
+    account: str
+    reason: str | None = None
+
+
+class MessageData(ConversationRef):
+    """A message on the timeline."""
+
+    message_id: UUID
+    contact_id: str | None = None
+    direction: Literal["inbound", "outbound"]
+    channel: Channel
+    account: str
+    kind: str = "text"
+    sent_at: Time
+    received_at: Time
+    late: bool = False
+    author: str | None = None
+    """Id of the Agent, on outbound messages."""
+    noise: bool = False
+    delivery: DeliveryStatus
+
+
+class MessagePersonal(Personal):
+    """Who and what."""
+
+    address: Identifier
+    """The Customer's address on the channel."""
+    name: str | None = None
+    text: str
+    subject: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+
+
+class NoteData(ConversationRef):
+    """An internal note."""
+
+    note_id: UUID
+    author: str
+
+
+class NotePersonal(Personal):
+    """The note."""
+
+    text: str
+
+
+class TopicsData(ConversationRef):
+    """All topics after the change."""
+
+    topics: tuple[str, ...]
+
+
+class PriorityData(ConversationRef):
+    """The new priority."""
+
+    priority: int
+
+
+class DeliveryChangedData(ConversationRef):
+    """What became of an outbound message."""
+
+    message_id: UUID
+    delivery: DeliveryStatus
+    error_code: str | None = None
+    error_detail: str | None = None
+
+
+class ConversationOpened(ConversationEvent):
+    """A Conversation began, or a closed one was reopened."""
+
+    type: Literal["conversation.opened"] = "conversation.opened"
+    data: OpenedData
+
+
+class ConversationStatusChanged(ConversationEvent):
+    """The status changed."""
+
+    type: Literal["conversation.status_changed"] = "conversation.status_changed"
+    data: StatusChangedData
+
+
+class ConversationAssigned(ConversationEvent):
+    """An Agent has it."""
+
+    type: Literal["conversation.assigned"] = "conversation.assigned"
+    data: AssignedData
+
+
+class ConversationUnassigned(ConversationEvent):
+    """Its Agent lost it."""
+
+    type: Literal["conversation.unassigned"] = "conversation.unassigned"
+    data: UnassignedData
+
+
+class ConversationTransferred(ConversationEvent):
+    """It moved to another Inbox."""
+
+    type: Literal["conversation.transferred"] = "conversation.transferred"
+    data: TransferredData
+
+
+class ContactStarted(ConversationEvent):
+    """A Contact started."""
+
+    type: Literal["contact.started"] = "contact.started"
+    data: ContactData
+
+
+class ContactEnded(ConversationEvent):
+    """A Contact ended."""
+
+    type: Literal["contact.ended"] = "contact.ended"
+    data: ContactData
+
+
+class MessageAdded(ConversationEvent):
+    """A message joined the timeline."""
+
+    type: Literal["message.added"] = "message.added"
+    data: MessageData
+    personal: MessagePersonal
+
+
+class MessageDeliveryChanged(ConversationEvent):
+    """A message's delivery status moved on."""
+
+    type: Literal["message.delivery_changed"] = "message.delivery_changed"
+    data: DeliveryChangedData
+
+
+class NoteAdded(ConversationEvent):
+    """An internal note was written."""
+
+    type: Literal["note.added"] = "note.added"
+    data: NoteData
+    personal: NotePersonal
+
+
+class TopicsChanged(ConversationEvent):
+    """Topics were set."""
+
+    type: Literal["conversation.topics_changed"] = "conversation.topics_changed"
+    data: TopicsData
+
+
+class PriorityChanged(ConversationEvent):
+    """Priority was set."""
+
+    type: Literal["conversation.priority_changed"] = "conversation.priority_changed"
+    data: PriorityData
+
+
+AnyConversationEvent = Annotated[
+    ConversationOpened
+    | ConversationStatusChanged
+    | ConversationAssigned
+    | ConversationUnassigned
+    | ConversationTransferred
+    | ContactStarted
+    | ContactEnded
+    | MessageAdded
+    | MessageDeliveryChanged
+    | NoteAdded
+    | TopicsChanged
+    | PriorityChanged,
+    Field(discriminator="type"),
+]

@@ -1,0 +1,57 @@
+"""What every record on every topic carries around its own content."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return `moment` as RFC 3339 in UTC with milliseconds: `2026-01-01T00:00:00.000Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Time = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+"""A moment; JSON form is RFC 3339 UTC with milliseconds."""
+
+
+class Model(BaseModel):
+    """A frozen value. Unknown fields are ignored, so a newer producer does not break a consumer."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Personal(Model):
+    """Base of the one part of a record that holds personal data.
+
+    Everything that names or quotes a person stands in this part and nowhere else, so that it can
+    be encrypted, and destroyed, by itself.
+    """
+
+
+class Envelope(Model):
+    """Fields common to all records.
+
+    Subclasses fix `type` to a literal and add `data` and, where they need it, `personal`.
+    """
+
+    id: UUID
+    """Derived from the cause (`schemas.ids`): a repeat of the cause repeats the id."""
+    type: str
+    version: int = 1
+    occurred_at: Time
+    correlation: UUID
+    """The same from a webhook to the reply it leads to."""
+    causation: UUID | None = None
+    """Id of the record or command that caused this one."""
+    customer_id: str | None = None
+    """The Customer whose partition carries the record."""
+    home: str | None = None
+    """The Customer that owns the identifier the record came by."""
+    seq: int | None = None
+    """Place in the order of its source: a thread's events, or a pool's decisions."""
+
+    def json_bytes(self) -> bytes:
+        """Return the record as it goes on the wire."""
+        return self.model_dump_json(exclude_none=True).encode()

@@ -1,0 +1,104 @@
+"""Every topic, one row each: reviewed like code, and the source of the AsyncAPI documents."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from schemas import conversations, customers, deadletters, inbound, outbound, routing
+
+PARTITIONS = 12
+FOREVER = None
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic and its contract. `model` is a record class or a union told apart by `type`."""
+
+    name: str
+    key: str
+    model: Any
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    retention: timedelta | None = FOREVER
+    dead_letter: str | None = "deadletters"
+    compact: bool = False
+    partitions: int = PARTITIONS
+
+    @property
+    def adapter(self) -> TypeAdapter[Any]:
+        """The validator of the topic's records; reads bytes with `validate_json`."""
+        return _ADAPTERS[self.name]
+
+
+WEEK = timedelta(days=7)
+
+MESSAGES_INBOUND = Topic(
+    "messages.inbound",
+    "the sender's address",
+    inbound.MessageReceived,
+    ("ingest",),
+    ("identity",),
+    retention=WEEK,
+)
+MESSAGES_IDENTIFIED = Topic(
+    "messages.identified", "Customer", inbound.MessageIdentified, ("identity",), ("conversation",)
+)
+MESSAGES_DELIVERY = Topic(
+    "messages.delivery", "the provider's message id", inbound.DeliveryReported, ("ingest",), ("notifier",)
+)
+WEBHOOKS_QUARANTINE = Topic(
+    "webhooks.quarantine",
+    "provider and account",
+    inbound.WebhookQuarantined,
+    ("ingest",),
+    (),
+    retention=WEEK,
+    dead_letter=None,
+)
+CUSTOMERS_EVENTS = Topic("customers.events", "Customer", customers.AnyCustomerEvent, ("identity",), ())
+CONVERSATIONS_EVENTS = Topic(
+    "conversations.events", "Customer", conversations.AnyConversationEvent, ("conversation",), ("notifier",)
+)
+MESSAGES_OUTBOUND = Topic(
+    "messages.outbound", "Customer", outbound.MessageSend, ("conversation",), ("notifier",)
+)
+MESSAGES_STATUS = Topic(
+    "messages.status", "Customer", outbound.MessageStatus, ("notifier",), ("conversation",)
+)
+ROUTING_COMMANDS = Topic(
+    "routing.commands", "pool", routing.AnyRoutingCommand, ("conversation", "router"), ("router",)
+)
+ROUTING_DECISIONS = Topic(
+    "routing.decisions", "Customer", routing.AnyRoutingDecision, ("router",), ("conversation", "notifier")
+)
+AGENTS_EVENTS = Topic(
+    "agents.events", "Agent", routing.AgentChanged, ("router",), ("conversation", "notifier"), compact=True
+)
+DEADLETTERS = Topic(
+    "deadletters",
+    "the original key",
+    deadletters.DeadLetter,
+    ("identity", "conversation", "router", "notifier"),
+    (),
+    retention=WEEK,
+    dead_letter=None,
+)
+
+TOPICS: tuple[Topic, ...] = (
+    MESSAGES_INBOUND,
+    MESSAGES_IDENTIFIED,
+    MESSAGES_DELIVERY,
+    WEBHOOKS_QUARANTINE,
+    CUSTOMERS_EVENTS,
+    CONVERSATIONS_EVENTS,
+    MESSAGES_OUTBOUND,
+    MESSAGES_STATUS,
+    ROUTING_COMMANDS,
+    ROUTING_DECISIONS,
+    AGENTS_EVENTS,
+    DEADLETTERS,
+)
+
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {topic.name: TypeAdapter(topic.model) for topic in TOPICS}

@@ -1,0 +1,1 @@
+"""Parley's five services and the chassis they share."""

@@ -1,0 +1,147 @@
+"""Our addresses on the channels, and the secrets that go with them, read from one YAML file."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
+
+from schemas.common import Channel
+from services.chassis.identifiers import InvalidIdentifier, normalise
+
+_PHONE_CHANNELS = frozenset({Channel.SMS, Channel.VOICE})
+
+
+class AccountsError(ValueError):
+    """The accounts file cannot be used. Says which file, entry and field; never quotes a secret."""
+
+
+class Account(BaseModel):
+    """One address of ours on a channel; it belongs to one Inbox."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: StrictStr = Field(pattern=r"^[a-z0-9-]{1,32}$")
+    account: StrictStr = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    channel: Channel
+    address: StrictStr = Field(min_length=1)
+    """The number (E.164), page id, phone_number_id, mailbox or widget name."""
+    inbox: StrictStr = Field(min_length=1)
+    secrets: dict[StrictStr, StrictStr] = Field(default_factory=dict, repr=False)
+    """Named as the provider names them: `auth_token`, `app_secret`, …"""
+    region: StrictStr = Field(default="US", pattern=r"^[A-Z]{2}$")
+    """Country (ISO 3166) of numbers that come without one."""
+    api_base: StrictStr | None = None
+    """Where the provider's sending API is; without it the provider's own address."""
+    source: StrictStr | None = None
+    """Name of the system whose ids a web chat's site signs (`external:<source>`); default: `account`."""
+
+    def secret(self, name: str) -> str:
+        """Return the secret, or raise AccountsError naming the account and the secret."""
+        value = self.secrets.get(name, "")
+        if not value:
+            message = f"account {self.provider}/{self.account} has no secret {name!r}"
+            raise AccountsError(message)
+        return value
+
+
+class Accounts:
+    """All accounts, found by name or by address. Immutable once made."""
+
+    def __init__(self, accounts: Iterable[Account]) -> None:
+        """Index `accounts`; raises AccountsError for a name or an address given twice."""
+        self._named: dict[tuple[str, str], Account] = {}
+        self._addressed: dict[tuple[str, str], Account] = {}
+        self._addresses: set[tuple[Channel, str]] = set()
+        for account in accounts:
+            _insert(self._named, (account.provider, account.account), account, "name")
+            _insert(self._addressed, (account.provider, account.address), account, "address")
+            self._addresses.add((account.channel, account.address))
+
+    @classmethod
+    def load(cls, path: Path, provider_api_base: str | None = None) -> Self:
+        """Read the file; with `provider_api_base` every sending API is `<provider_api_base>/<provider>`.
+
+        Raises AccountsError, which names the file, the entry and the field.
+        """
+        accounts = []
+        for number, entry in enumerate(_entries(path), start=1):
+            account = _account(entry, f"{path}: entry {number}")
+            if provider_api_base:
+                base = f"{provider_api_base.rstrip('/')}/{account.provider}"
+                account = account.model_copy(update={"api_base": base})
+            accounts.append(account)
+        try:
+            return cls(accounts)
+        except AccountsError as error:
+            message = f"{path}: {error}"
+            raise AccountsError(message) from None
+
+    def __iter__(self) -> Iterator[Account]:
+        return iter(self._named.values())
+
+    def find(self, provider: str, account: str) -> Account | None:
+        """Return the account of that name."""
+        return self._named.get((provider, account))
+
+    def by_address(self, provider: str, address: str) -> Account | None:
+        """Return the provider's account that has this (normalised) address."""
+        return self._addressed.get((provider, address))
+
+    def is_ours(self, channel: Channel, address: str) -> bool:
+        """Tell whether the (normalised) address is one of ours on the channel, at any provider."""
+        return (channel, address) in self._addresses
+
+
+def _entries(path: Path) -> list[Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror}"
+        raise AccountsError(message) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        message = f"{path}: not YAML" + (f" (line {mark.line + 1})" if mark else "")
+        raise AccountsError(message) from None
+    entries = document.get("accounts") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        message = f"{path}: needs a list `accounts:`"
+        raise AccountsError(message)
+    return entries
+
+
+def _account(entry: object, where: str) -> Account:
+    if isinstance(entry, dict) and entry.get("provider") and entry.get("account"):
+        where = f"{where} ({entry['provider']}/{entry['account']})"
+    try:
+        account = Account.model_validate(entry)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(map(str, first["loc"])) or "the entry"
+        hint = "must be a quoted string" if first["type"] == "string_type" else first["msg"]
+        message = f"{where}: {field}: {hint}"
+        raise AccountsError(message) from None
+    return _with_normal_address(account, where)
+
+
+def _with_normal_address(account: Account, where: str) -> Account:
+    if account.channel in _PHONE_CHANNELS:
+        kind = "phone"
+    elif account.channel is Channel.EMAIL:
+        kind = "email"
+    else:
+        return account
+    try:
+        address = normalise(kind, account.address, account.region)
+    except InvalidIdentifier as error:
+        message = f"{where}: address: {error}"
+        raise AccountsError(message) from None
+    return account.model_copy(update={"address": address})
+
+
+def _insert(index: dict[tuple[str, str], Account], key: tuple[str, str], account: Account, what: str) -> None:
+    if key in index:
+        message = f"two accounts of provider {key[0]} have the {what} {key[1]!r}"
+        raise AccountsError(message)
+    index[key] = account

@@ -1,0 +1,201 @@
+"""Kafka, through FastStream: publishing with acknowledgement, and subscriptions for the delivery core.
+
+FastStream builds the clients and their life cycle. The loop that polls is ours (`delivery.py`):
+its own acknowledgement policies cannot give each record of a batch a fate of its own.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import (
+    IllegalOperation,
+    InvalidProducerEpoch,
+    KafkaError,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+    ProducerFenced,
+)
+from aiokafka.partitioner import murmur2
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+
+from schemas.topics import PARTITIONS, TOPICS, Topic
+from services.chassis import metrics
+from services.chassis.faults import BrokerUnavailable
+from services.chassis.logging import log
+from services.chassis.settings import Settings
+
+_BROKEN_PRODUCER = (
+    OutOfOrderSequenceNumber,
+    InvalidProducerEpoch,
+    ProducerFenced,
+    ProducerClosed,
+    IllegalOperation,
+)
+"""After these an idempotent producer never recovers; a new one must take its place."""
+
+MAX_RECORD_BYTES = 1_000_000
+"""Largest record we ask a broker to take; contents above 256 kB go to the blob store before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to publish. Records of one key keep their order."""
+
+    topic: str
+    key: str
+    value: bytes
+
+
+class Publisher(Protocol):
+    """What handlers publish through."""
+
+    async def publish(self, batch: Sequence[Outgoing]) -> None:
+        """Publish all of `batch`, acknowledged by all in-sync replicas.
+
+        Raises BrokerUnavailable unless every record was acknowledged; some may have been.
+        """
+
+
+def partition_of(key: str, partitions: int = PARTITIONS) -> int:
+    """Return the partition Kafka's default partitioner gives `key` (murmur2, as the Java client)."""
+    return int((murmur2(key.encode()) & 0x7FFFFFFF) % partitions)
+
+
+class KafkaPublisher:
+    """Publishes through one idempotent producer; replaces it when it is beyond recovery."""
+
+    def __init__(self, settings: Settings, client_id: str) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._broker: KafkaBroker | None = None
+        self._connecting = asyncio.Lock()
+
+    async def publish(self, batch: Sequence[Outgoing]) -> None:
+        """Publish `batch`; see Publisher."""
+        if not batch:
+            return
+        try:
+            async with asyncio.timeout(self._settings.publish_timeout_seconds):
+                broker = await self._connected()
+                results = await self._send(broker, batch)
+        except (TimeoutError, KafkaError, OSError) as error:
+            metrics.PUBLISH_FAILURES.labels(error=type(error).__name__).inc()
+            raise BrokerUnavailable(type(error).__name__) from error
+        failures = [result for result in results if isinstance(result, BaseException)]
+        for record, result in zip(batch, results, strict=False):
+            if not isinstance(result, BaseException):
+                metrics.PUBLISHED.labels(topic=record.topic).inc()
+        if failures:
+            await self._give_up(broker, failures[0])
+
+    async def _send(self, broker: KafkaBroker, batch: Sequence[Outgoing]) -> list[Any]:
+        futures = []
+        try:
+            for record in batch:
+                futures.append(  # noqa: PERF401  (a failed send must leave the earlier ones awaited)
+                    await broker.publish(
+                        record.value, topic=record.topic, key=record.key.encode(), no_confirm=True
+                    )
+                )
+        except KafkaError as error:
+            return [*await asyncio.gather(*futures, return_exceptions=True), error]
+        return list(await asyncio.gather(*futures, return_exceptions=True))
+
+    async def _give_up(self, broker: KafkaBroker, error: BaseException) -> None:
+        metrics.PUBLISH_FAILURES.labels(error=type(error).__name__).inc()
+        if isinstance(error, _BROKEN_PRODUCER) and self._broker is broker:
+            log.error("producer_replaced", error=type(error).__name__)
+            self._broker = None
+            await broker.stop()
+        raise BrokerUnavailable(type(error).__name__) from error
+
+    async def _connected(self) -> KafkaBroker:
+        if self._broker is not None:
+            return self._broker
+        async with self._connecting:
+            if self._broker is None:
+                broker = _broker(self._settings, self._client_id)
+                try:
+                    await broker.start()
+                except BaseException:
+                    await broker.stop()
+                    raise
+                self._broker = broker
+            return self._broker
+
+    async def check(self) -> None:
+        """Raise unless the broker answers and has every topic."""
+        broker = await self._connected()
+        producer: Any = broker.config.broker_config.producer
+        metadata = await asyncio.wait_for(producer._producer.producer.client.fetch_all_metadata(), 2)  # noqa: SLF001  (FastStream has no metadata call)
+        missing = {topic.name for topic in TOPICS} - set(metadata.topics())
+        if missing:
+            raise BrokerUnavailable("missing topics: " + ", ".join(sorted(missing)))
+
+    async def stop(self) -> None:
+        """Flush and close."""
+        if self._broker is not None:
+            await self._broker.stop()
+            self._broker = None
+
+
+class Subscription:
+    """A consumer without automatic anything; `kafka` is aiokafka's own once started."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client_id: str,
+        topics: Sequence[Topic],
+        *,
+        group: str | None,
+        listener: ConsumerRebalanceListener | None = None,
+    ) -> None:
+        self._broker = _broker(settings, client_id)
+        options: dict[str, Any] = {}
+        if listener is not None:
+            options["listener"] = listener
+        self._subscriber = self._broker.subscriber(
+            *(topic.name for topic in topics),
+            group_id=group,
+            auto_offset_reset="earliest" if group else "latest",
+            ack_policy=AckPolicy.MANUAL,
+            session_timeout_ms=int(settings.session_timeout_seconds * 1000),
+            heartbeat_interval_ms=int(settings.session_timeout_seconds * 100),
+            rebalance_timeout_ms=int((settings.drain_timeout_seconds + 10) * 1000),
+            max_poll_interval_ms=300_000,
+            fetch_max_wait_ms=250,
+            **options,
+        )
+
+    async def start(self) -> AIOKafkaConsumer:
+        """Connect and return the consumer. Raises KafkaError when no broker answers."""
+        await self._broker.start()
+        consumer = self._subscriber.consumer
+        assert consumer is not None  # noqa: S101  (FastStream's contract after start)
+        return consumer
+
+    async def stop(self) -> None:
+        """Leave the group and close."""
+        await self._broker.stop()
+
+
+def _broker(settings: Settings, client_id: str) -> KafkaBroker:
+    return KafkaBroker(
+        settings.kafka_bootstrap_servers.split(","),
+        client_id=client_id,
+        acks="all",
+        enable_idempotence=True,
+        allow_auto_create_topics=False,
+        linger_ms=2,
+        max_request_size=MAX_RECORD_BYTES + 100_000,
+        request_timeout_ms=10_000,
+        retry_backoff_ms=100,
+        metadata_max_age_ms=30_000,
+        logger=None,
+    )

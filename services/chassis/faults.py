@@ -1,0 +1,26 @@
+"""Which errors are faults of ours (wait and try again) and which are the record's own."""
+
+from aiokafka.errors import KafkaError
+from bson.errors import BSONError
+from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, PyMongoError
+
+_ABOUT_THE_DOCUMENT = frozenset({2, 9, 14, 52, 57, 121, 10334, 17280, 17419, 17420})
+"""MongoDB codes that say the document can never be stored: BadValue, FailedToParse, TypeMismatch,
+DollarPrefixedFieldName, DottedFieldName, DocumentValidationFailure, too large
+(mongo/src/mongo/base/error_codes.yml)."""
+
+
+class BrokerUnavailable(Exception):  # noqa: N818  (a state of the broker, raised)
+    """Kafka did not acknowledge in time. What was sent may still arrive; its ids make that harmless."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return whether the same work may succeed later without any change to it."""
+    if isinstance(error, BulkWriteError):
+        codes = {item.get("code") for item in error.details.get("writeErrors", ())}
+        return not codes & _ABOUT_THE_DOCUMENT
+    if isinstance(error, OperationFailure):
+        return error.code not in _ABOUT_THE_DOCUMENT
+    if isinstance(error, DocumentTooLarge | BSONError):
+        return False
+    return isinstance(error, BrokerUnavailable | PyMongoError | KafkaError | OSError | TimeoutError)

@@ -1,0 +1,137 @@
+"""`Idempotency-Key`: a command with the same key and body has one effect and one answer for 24 hours."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from pymongo import ASCENDING
+from pymongo.errors import DuplicateKeyError
+
+from schemas import ids
+from services.chassis.clock import Clock, utc_now
+from services.chassis.mongo import Database
+from services.chassis.problems import Problem, unavailable
+
+_KEPT = timedelta(hours=24)
+_LEASE = timedelta(seconds=15)
+_LONGEST_KEY = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command answers; `body` is JSON-ready, None for no content."""
+
+    status: int
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def response(self) -> Response:
+        """Return it as an HTTP response."""
+        if self.body is None:
+            return Response(status_code=self.status, headers=self.headers)
+        return JSONResponse(self.body, self.status, headers=self.headers)
+
+
+class Commands:
+    """Runs commands at most once per (caller, route, key)."""
+
+    def __init__(self, database: Database, clock: Clock = utc_now) -> None:
+        self._collection = database["idempotency"]
+        self._clock = clock
+
+    async def prepare(self) -> None:
+        """Create the index that forgets answers after a day."""
+        await self._collection.create_index(
+            [("at", ASCENDING)], expireAfterSeconds=int(_KEPT.total_seconds())
+        )
+
+    async def once(
+        self, request: Request, subject: str, body: object, run: Callable[[UUID], Awaitable[Answer]]
+    ) -> Response:
+        """Answer the command, or again what it answered first.
+
+        `run` gets the id from which all ids of its effects must be derived: when a crash hides whether
+        it ran, it runs again under the same id. Only answers below 500 are kept. Raises Problem 422
+        for a key used with another body.
+        """
+        key = request.headers.get("idempotency-key")
+        if key is None:
+            return (await run(uuid4())).response()
+        if not 0 < len(key) <= _LONGEST_KEY:
+            raise Problem(
+                422, "Unprocessable Content", f"Idempotency-Key: must have 1 to {_LONGEST_KEY} characters"
+            )
+        route = f"{request.method} {request.url.path}"
+        command = ids.command_id(subject, route, key)
+        digest = hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+        known = await self._claim(command, digest)
+        if known is not None:
+            return known.response()
+        answer = await self._run(command, run)
+        return answer.response()
+
+    async def _run(self, command: UUID, run: Callable[[UUID], Awaitable[Answer]]) -> Answer:
+        try:
+            answer = await run(command)
+        except Problem as problem:
+            if problem.status < 500:  # noqa: PLR2004  (HTTP's server errors)
+                headers = {**problem.headers, "content-type": "application/problem+json"}
+                await self._keep(command, Answer(problem.status, problem.body, headers))
+            else:
+                await self._collection.delete_one({"_id": str(command), "answer": None})
+            raise
+        except BaseException:
+            await self._collection.update_one(
+                {"_id": str(command), "answer": None}, {"$set": {"until": self._clock()}}
+            )
+            raise
+        await self._keep(command, answer)
+        return answer
+
+    async def _claim(self, command: UUID, digest: str) -> Answer | None:
+        """Return None when the command is ours to run, else the answer it had."""
+        now = self._clock()
+        try:
+            await self._collection.insert_one(
+                {"_id": str(command), "digest": digest, "at": now, "until": now + _LEASE, "answer": None}
+            )
+        except DuplicateKeyError:
+            return await self._wait(command, digest, now + _LEASE + timedelta(seconds=5))
+        return None
+
+    async def _wait(self, command: UUID, digest: str, deadline: datetime) -> Answer | None:
+        pause = 0.01
+        while (now := self._clock()) < deadline:
+            known = await self._collection.find_one({"_id": str(command)})
+            if known is None:
+                return await self._claim(command, digest)
+            if known["digest"] != digest:
+                raise Problem(
+                    422,
+                    "Unprocessable Content",
+                    "Idempotency-Key: already used with another body",
+                    kind="key-reused",
+                )
+            if known["answer"] is not None:
+                return Answer(**known["answer"])
+            if known["until"] <= now:
+                taken = await self._collection.update_one(
+                    {"_id": str(command), "until": known["until"], "answer": None},
+                    {"$set": {"until": now + _LEASE}},
+                )
+                if taken.matched_count:
+                    return None
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.2)
+        raise unavailable("the first request with this Idempotency-Key is still running; its answer")
+
+    async def _keep(self, command: UUID, answer: Answer) -> None:
+        kept = {"status": answer.status, "body": answer.body, "headers": answer.headers}
+        await self._collection.update_one({"_id": str(command)}, {"$set": {"answer": kept}})

@@ -1,0 +1,159 @@
+"""Effects of a change, kept in the changed document until they are out.
+
+A document with an `outbox` is saved in one write together with what the change causes: rows to write
+and records to publish. `drain` carries them out in order and removes them by id. Whatever crashes in
+between is done again; every effect bears an id that makes a repeat harmless.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pymongo import ReplaceOne, UpdateOne
+
+from services.chassis import metrics
+from services.chassis.broker import Outgoing, Publisher
+from services.chassis.clock import utc_now
+from services.chassis.mongo import Database, Document, bulk
+
+Write = Literal["insert", "replace", "patch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One entry of an outbox: a record to publish or a row to write."""
+
+    id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Publish(Effect):
+    """Publish a record."""
+
+    topic: str
+    key: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Effect):
+    """Write a document of another collection.
+
+    `insert` writes it unless it is there. `replace` writes it unless a newer `seq` is there. `patch`
+    sets fields of an existing one unless it has a newer value of `guard`.
+    """
+
+    collection: str
+    document: Mapping[str, Any]
+    how: Write = "insert"
+    guard: str = "seq"
+    late: bool = False
+    """Written after the others: for a unique index that an earlier write must make room in."""
+
+
+def to_document(effect: Effect) -> Document:
+    """Return the BSON form of an effect."""
+    if isinstance(effect, Publish):
+        return {
+            "id": effect.id,
+            "at": effect.at,
+            "topic": effect.topic,
+            "key": effect.key,
+            "value": effect.value,
+        }
+    assert isinstance(effect, Row)  # noqa: S101  (there are two kinds)
+    return {
+        "id": effect.id,
+        "at": effect.at,
+        "collection": effect.collection,
+        "document": effect.document,
+        "how": effect.how,
+        "guard": effect.guard,
+        "late": effect.late,
+    }
+
+
+def from_document(document: Document) -> Effect:
+    """Return the effect stored as `document`."""
+    return Publish(**document) if "topic" in document else Row(**document)
+
+
+class Outbox:
+    """Drains the outboxes of one collection's documents."""
+
+    def __init__(self, database: Database, collection: str, publisher: Publisher) -> None:
+        self._database = database
+        self._collection = database[collection]
+        self._publisher = publisher
+
+    async def drain(self, pending: Mapping[str, Sequence[Effect]]) -> None:
+        """Carry out the effects of each document, in order, and take them off its outbox.
+
+        Rows come before records, so that whoever hears of a change can read it. The number of round
+        trips does not depend on how much is pending. Raises what the database or the broker raises;
+        then nothing is taken off.
+        """
+        pending = {owner: effects for owner, effects in pending.items() if effects}
+        if not pending:
+            return
+        effects = [effect for of_owner in pending.values() for effect in of_owner]
+        await self._write([effect for effect in effects if isinstance(effect, Row)])
+        await self._publisher.publish(
+            [
+                Outgoing(effect.topic, effect.key, effect.value)
+                for effect in effects
+                if isinstance(effect, Publish)
+            ]
+        )
+        await bulk(
+            self._collection,
+            [
+                UpdateOne(
+                    {"_id": owner}, {"$pull": {"outbox": {"id": {"$in": [effect.id for effect in of_owner]}}}}
+                )
+                for owner, of_owner in pending.items()
+            ],
+        )
+
+    async def _write(self, rows: Sequence[Row]) -> None:
+        for late in (False, True):
+            by_collection: dict[str, list[Row]] = {}
+            for row in rows:
+                if row.late is late:
+                    by_collection.setdefault(row.collection, []).append(row)
+            for name, of_collection in by_collection.items():
+                # ordered within one document by the guards; a duplicate key means: there already, or newer
+                await bulk(self._database[name], [_operation(row) for row in of_collection])
+
+    async def observe(self) -> None:
+        """Measure the age of the oldest effect that is still pending."""
+        oldest = await self._collection.find_one(
+            {"outbox.at": {"$exists": True}}, {"outbox.at": 1}, sort=[("outbox.at", 1)]
+        )
+        age = (
+            (utc_now() - oldest["outbox"][0]["at"]).total_seconds()
+            if oldest and oldest.get("outbox")
+            else 0.0
+        )
+        metrics.OUTBOX_AGE.labels(self._collection.name).set(age)
+
+    async def prepare(self) -> None:
+        """Create the index that finds documents with effects pending."""
+        await self._collection.create_index(
+            [("outbox.at", 1)],
+            partialFilterExpression={"outbox.at": {"$exists": True}},
+            name="outbox_pending",
+        )
+
+
+def _operation(row: Row) -> UpdateOne | ReplaceOne[Any]:
+    identity = row.document["_id"]
+    fields = {name: value for name, value in row.document.items() if name != "_id"}
+    if row.how == "insert":
+        return UpdateOne({"_id": identity}, {"$setOnInsert": fields}, upsert=True)
+    newer = fields[row.guard]
+    if row.how == "replace":
+        return ReplaceOne({"_id": identity, row.guard: {"$lt": newer}}, row.document, upsert=True)
+    return UpdateOne({"_id": identity, row.guard: {"$not": {"$gte": newer}}}, {"$set": fields})

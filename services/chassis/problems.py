@@ -1,0 +1,115 @@
+"""Errors that reach people, as `application/problem+json` (RFC 9457)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from services.chassis.faults import is_transient
+from services.chassis.logging import log
+
+TYPE_BASE = "https://parley.example/problems/"
+
+
+class Problem(Exception):  # noqa: N818  (RFC 9457's own word)
+    """An answer other than success. `detail` says what happened, to which value, and what to do."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        *,
+        kind: str | None = None,
+        errors: Sequence[Mapping[str, str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        state: str | None = None,
+    ) -> None:
+        super().__init__(title)
+        self.status = status
+        self.headers = dict(headers or {})
+        self.body: dict[str, object] = {
+            "type": TYPE_BASE + kind if kind else "about:blank",
+            "title": title,
+            "status": status,
+            "detail": detail,
+            **({"errors": list(errors)} if errors else {}),
+            **({"state": str(state)} if state else {}),
+        }
+
+
+def not_found(what: str) -> Problem:
+    """404: it does not exist, or the caller may not see it."""
+    return Problem(404, "Not Found", f"{what} does not exist, or you may not see it")
+
+
+def conflict(detail: str, *, kind: str | None = None, state: str | None = None) -> Problem:
+    """409: the state does not allow it; `detail` names the state, and `state` is it alone."""
+    return Problem(409, "Conflict", detail, kind=kind, state=state)
+
+
+def invalid(field: str, message: str) -> Problem:
+    """422: one field is wrong."""
+    return Problem(
+        422, "Unprocessable Content", f"{field}: {message}", errors=[{"field": field, "message": message}]
+    )
+
+
+def unavailable(what: str) -> Problem:
+    """503: a dependency is down; the same request may work later."""
+    return Problem(
+        503, "Service Unavailable", f"{what} is not available; try again", headers={"Retry-After": "2"}
+    )
+
+
+def not_yet(what: str) -> Problem:
+    """501: part of the contract, not built yet."""
+    return Problem(501, "Not Implemented", f"{what} is not available in this version")
+
+
+def response(problem: Problem) -> JSONResponse:
+    """Return the problem as an HTTP response."""
+    return JSONResponse(
+        problem.body, problem.status, headers=problem.headers, media_type="application/problem+json"
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Let `app` answer every error as a problem."""
+
+    @app.exception_handler(Problem)
+    async def on_problem(_: Request, error: Problem) -> JSONResponse:
+        return response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [
+            {
+                "field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]),
+                "message": item["msg"],
+            }
+            for item in error.errors()
+        ]
+        detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors)
+        return response(Problem(422, "Unprocessable Content", detail, errors=errors))
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> JSONResponse:
+        detail = str(error.detail)
+        if error.status_code == 404:  # noqa: PLR2004  (HTTP's own number)
+            detail = f"there is no {request.method} {request.url.path} here"
+        return response(Problem(error.status_code, str(error.detail), detail, headers=error.headers))
+
+    @app.exception_handler(Exception)
+    async def on_fault(request: Request, error: Exception) -> JSONResponse:
+        """A dependency that is down is a 503; anything else is our bug: logged, and shown without its text."""
+        route: Any = request.scope.get("route")
+        path = getattr(route, "path", "unknown")
+        if is_transient(error):
+            log.warning("dependency_down", route=path, error=type(error).__name__)
+            return response(unavailable("a dependency"))
+        log.error("request_failed", route=path, error=type(error).__name__, exc_info=error)
+        return response(Problem(500, "Internal Server Error", "the request failed; it has been logged"))

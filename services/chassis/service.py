@@ -1,0 +1,206 @@
+"""One function composes a service: routes, consumers, loops, health, metrics."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import uvicorn
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from services.chassis import logging, metrics, problems
+from services.chassis.auth import Authenticator
+from services.chassis.broker import KafkaPublisher
+from services.chassis.delivery import Consumer, Stage
+from services.chassis.faults import is_transient
+from services.chassis.logging import log
+from services.chassis.measured import Measured
+from services.chassis.mongo import Database, ping
+from services.chassis.settings import Settings
+from services.chassis.tail import Tail
+
+Step = Callable[[], Awaitable[None]]
+_CHECK_SECONDS = 3.0
+
+
+@dataclass
+class Service:
+    """What a service consists of."""
+
+    name: str
+    settings: Settings
+    router: APIRouter
+    """Routes without the service's name; it becomes their first segment."""
+    publisher: KafkaPublisher
+    database: Database
+    consumers: Sequence[Consumer] = ()
+    tails: Sequence[Tail] = ()
+    on_start: Sequence[Step] = ()
+    """Indexes and seeds; repeated until they succeed, before anything is consumed."""
+    loops: Sequence[Step] = ()
+    """Endless; cancelled at the stop."""
+    on_stop: Sequence[Step] = ()
+    checks: Mapping[str, Step] = field(default_factory=dict)
+    """Further readiness checks; raising means not ready."""
+    stages: dict[str, Stage] = field(default_factory=dict)
+    """The running consumers, by topic."""
+    prepared: bool = False
+
+    def __post_init__(self) -> None:
+        for consumer in self.consumers:
+            self.stages[consumer.topic.name] = Stage(consumer, self.settings, self.publisher)
+
+
+def build(service: Service) -> FastAPI:
+    """Return the service's ASGI application."""
+    prefix = f"/{service.name}"
+    app = FastAPI(
+        title=f"Parley {service.name}",
+        lifespan=lambda _: _lifespan(service),
+        openapi_url=f"{prefix}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.authenticator = Authenticator(service.settings)
+    problems.install(app)
+    app.add_middleware(Measured, service=service.name)
+    app.include_router(service.router, prefix=prefix)
+    health = _health(service)
+    app.include_router(health, prefix=prefix, include_in_schema=False)
+    app.include_router(health, include_in_schema=False)
+    return app
+
+
+def serve(build_app: Callable[[], FastAPI], settings: Settings) -> None:
+    """Run the service alone until SIGINT or SIGTERM."""
+    logging.configure(settings.log_level)
+    uvicorn.run(
+        build_app(),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+    )
+
+
+async def every(seconds: float, work: Step, name: str) -> None:
+    """Run `work` for ever with a pause between; its failures are counted and logged, and end nothing."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001  (a loop outlives any round)
+            metrics.LOOP_FAILURES.labels(name, type(error).__name__).inc()
+            log.warning(
+                "loop_failed",
+                loop=name,
+                error=type(error).__name__,
+                exc_info=None if is_transient(error) else error,
+            )
+            await asyncio.sleep(1)
+        await asyncio.sleep(seconds)
+
+
+@asynccontextmanager
+async def _lifespan(service: Service) -> AsyncIterator[None]:
+    main = asyncio.create_task(_run(service), name=service.name)
+    try:
+        yield
+    finally:
+        runners: list[Stage | Tail] = [*service.stages.values(), *service.tails]
+        try:
+            async with asyncio.timeout(service.settings.drain_timeout_seconds):
+                await asyncio.gather(*(runner.stop() for runner in runners))
+        except TimeoutError:
+            log.warning("stop_timed_out", service=service.name)
+        main.cancel()
+        await asyncio.gather(main, return_exceptions=True)
+        for step in service.on_stop:
+            await step()
+        await service.publisher.stop()
+        service.database.client.close()
+
+
+async def _run(service: Service) -> None:
+    await _prepare(service)
+    runners: list[Stage | Tail] = [*service.stages.values(), *service.tails]
+    tasks = [asyncio.create_task(runner.run()) for runner in runners]
+    tasks += [asyncio.ensure_future(loop()) for loop in service.loops]
+    try:
+        await asyncio.gather(*tasks)
+    except Exception as error:  # a runner that ends by an error is a bug: fail readiness for all to see
+        service.prepared = False
+        log.error("service_failed", service=service.name, error=type(error).__name__, exc_info=error)
+        raise
+    finally:
+        # consumers leave their group by themselves once stopped; give them the moment it takes
+        await asyncio.wait(tasks[: len(runners)], timeout=5) if runners else None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _prepare(service: Service) -> None:
+    while True:
+        try:
+            for step in service.on_start:
+                await step()
+        except Exception as error:
+            if not is_transient(error):
+                log.error("start_failed", service=service.name, error=type(error).__name__, exc_info=error)
+                raise
+            log.warning("start_waits", service=service.name, error=type(error).__name__)
+            await asyncio.sleep(1)
+        else:
+            service.prepared = True
+            return
+
+
+def _health(service: Service) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/livez")
+    async def livez() -> Response:
+        hung = [name for name, stage in service.stages.items() if not stage.alive]
+        hung += [tail.name for tail in service.tails if not tail.alive]
+        return JSONResponse({"status": "hangs" if hung else "ok", "hangs": hung}, 503 if hung else 200)
+
+    @routes.get("/readyz")
+    async def readyz() -> Response:
+        checks: dict[str, Step] = {
+            "kafka": service.publisher.check,
+            "mongo": lambda: ping(service.database),
+            **service.checks,
+        }
+        names = list(checks)
+        results = dict(
+            zip(names, await asyncio.gather(*(_checked(checks[name]) for name in names)), strict=True)
+        )
+        results["start"] = "ok" if service.prepared else "indexes or seeds are not in place yet"
+        for topic, stage in service.stages.items():
+            results[f"consumer {topic}"] = (
+                "halted" if stage.halted else "ok" if stage.connected else "not connected"
+            )
+        for tail in service.tails:
+            results[f"tail {tail.name}"] = "ok" if tail.started.is_set() else "not connected"
+        ready = all(result == "ok" for result in results.values())
+        return JSONResponse(
+            {"status": "ok" if ready else "not ready", "checks": results}, 200 if ready else 503
+        )
+
+    @routes.get("/metrics")
+    async def metrics_text() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+async def _checked(check: Step) -> str:
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            await check()
+    except Exception as error:  # noqa: BLE001  (any failure is the answer)
+        return f"{type(error).__name__}: {error}"[:200]
+    return "ok"

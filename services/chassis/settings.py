@@ -1,0 +1,44 @@
+"""Settings that every service has; each service's own settings extend them."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_LOCAL = Path(__file__).resolve().parents[2] / "deploy" / "local"
+
+
+class Settings(BaseSettings):
+    """Read from environment variables of the same names in upper case."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="host:port, several by comma")
+    mongo_url: str = Field("mongodb://127.0.0.1:27017", description="MongoDB connection string")
+    mongo_database: str = Field("parley", description="prefix of the databases, one per service")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on")
+    public_url: str = Field(
+        "http://127.0.0.1:8080", description="base of our URLs as providers see them; signatures cover it"
+    )
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    accounts_file: Path = Field(_LOCAL / "accounts.yaml", description="our accounts at the providers")
+    agents_file: Path = Field(_LOCAL / "agents.yaml", description="Inboxes, and the local Agents")
+    jwks_url: str = Field(
+        "http://127.0.0.1:8080/dev/jwks.json",
+        description="http(s):// or file:// URL of the token issuer's JWKS",
+    )
+    jwt_issuer: str = Field("parley", description="required `iss` of Agents' tokens")
+    jwt_audience: str = Field("parley", description="required `aud` of Agents' tokens")
+    visitor_token_secret: SecretStr = Field(
+        SecretStr(""), description="signs visitors' tokens (HS256); at least 32 bytes"
+    )
+    publish_timeout_seconds: float = Field(
+        4.0, gt=0, description="longest wait for Kafka's acknowledgement before a request is answered 503"
+    )
+    session_timeout_seconds: float = Field(
+        30.0, gt=0, description="after so long without a heartbeat a consumer's partitions go to others"
+    )
+    drain_timeout_seconds: float = Field(
+        20.0, gt=0, description="longest wait for work in flight at a rebalance or at shutdown"
+    )

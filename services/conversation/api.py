@@ -1,0 +1,305 @@
+"""HTTP routes: parse, authorise, call."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from schemas.conversations import Status
+from services.chassis.auth import Agent, AVisitor, Principal, Role
+from services.chassis.idempotency import Answer
+from services.chassis.idempotency import Commands as Once
+from services.chassis.problems import Problem, invalid, not_yet
+from services.conversation.access import Access
+from services.conversation.commands import Commands, Reply
+from services.conversation.domain import lifecycle
+from services.conversation.domain.model import Conversation
+from services.conversation.domain.rules import Inboxes
+from services.conversation.domain.table import Action
+from services.conversation.inputs import (
+    CloseInput,
+    NoteInput,
+    PriorityInput,
+    ReplyInput,
+    TopicsInput,
+    TransferInput,
+)
+from services.conversation.store import Store, conversation_of
+from services.conversation.views import conversation_view, page, timeline_view, visitor_view
+
+Limit = Annotated[int, Query(ge=1, le=200)]
+Run = Callable[[UUID], Awaitable[Answer]]
+
+
+@dataclass
+class Parts:
+    """What the routes call."""
+
+    store: Store
+    access: Access
+    commands: Commands
+    once: Once
+    inboxes: Inboxes
+
+
+def routes(parts: Parts) -> APIRouter:
+    """Return conversation's routes."""
+    router = APIRouter()
+    router.include_router(_reads(parts))
+    router.include_router(_words(parts))
+    router.include_router(_actions(parts))
+    router.include_router(_later())
+    return router
+
+
+def _reads(parts: Parts) -> APIRouter:
+    router = APIRouter()
+    store = parts.store
+
+    @router.get("/v1/conversations")
+    async def conversations(
+        caller: Agent,
+        status: Status | None = None,
+        inbox: str | None = None,
+        agent: str | None = None,
+        customer: str | None = None,
+        topic: str | None = None,
+        limit: Limit = 50,
+        cursor: str | None = None,
+    ) -> dict[str, Any]:
+        asked = {"status": status, "inbox": inbox, "agent": agent, "customer_id": customer, "topics": topic}
+        query: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        own = await parts.access.inboxes(caller)
+        if own is not None:
+            query = {"$and": [query, {"inbox": {"$in": own}}]}
+        place = ("opened_at", "_id")
+        return await page(
+            store.conversations,
+            query,
+            place,
+            limit,
+            cursor,
+            lambda row: conversation_view(conversation_of(row)),
+        )
+
+    @router.get("/v1/conversations/{conversation_id}")
+    async def conversation(caller: Agent, conversation_id: str) -> dict[str, Any]:
+        return conversation_view(await parts.access.conversation(caller, conversation_id))
+
+    @router.get("/v1/customers/{customer_id}/timeline")
+    async def timeline(
+        caller: Agent, customer_id: str, limit: Limit = 50, cursor: str | None = None
+    ) -> dict[str, Any]:
+        await parts.access.customer(caller, customer_id)
+        return await page(store.timeline, {"home": customer_id}, ("at", "seq"), limit, cursor, timeline_view)
+
+    @router.get("/v1/webchat/{account}/messages")
+    async def visitor_messages(
+        visitor: AVisitor, account: str, limit: Limit = 50, cursor: str | None = None
+    ) -> dict[str, Any]:
+        if visitor.account != account:
+            raise Problem(403, "Forbidden", f"the token is for the widget {visitor.account}")
+        own = {"account": account, "address": visitor.visitor_id, "channel": "chat"}
+        return await page(store.timeline, own, ("at", "seq"), limit, cursor, visitor_view)
+
+    return router
+
+
+def _words(parts: Parts) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/v1/conversations/{conversation_id}/replies", status_code=202)
+    async def reply(request: Request, caller: Agent, conversation_id: str, body: ReplyInput) -> Response:
+        async def run(command: UUID) -> Answer:
+            found = await parts.access.conversation(caller, conversation_id)
+            message = await parts.commands.reply(found, caller, command, Reply(body.text, body.channel))
+            return Answer(202, {"message_id": str(message)})
+
+        return await parts.once.once(request, caller.subject, body.model_dump(mode="json"), run)
+
+    @router.post("/v1/customers/{customer_id}/messages", status_code=202)
+    async def message(request: Request, caller: Agent, customer_id: str, body: ReplyInput) -> Response:
+        async def run(command: UUID) -> Answer:
+            await parts.access.customer(caller, customer_id)
+            wanted = Reply(body.text, body.channel)
+            sent = await parts.commands.message(customer_id, caller, command, wanted, parts.inboxes)
+            return Answer(202, {"message_id": str(sent)})
+
+        return await parts.once.once(request, caller.subject, body.model_dump(mode="json"), run)
+
+    @router.post("/v1/conversations/{conversation_id}/notes", status_code=201)
+    async def note(request: Request, caller: Agent, conversation_id: str, body: NoteInput) -> Response:
+        async def run(command: UUID) -> Answer:
+            found = await parts.access.conversation(caller, conversation_id)
+            written = await parts.commands.note(found, caller, command, body.text)
+            return Answer(201, {"id": str(written)})
+
+        return await parts.once.once(request, caller.subject, body.model_dump(mode="json"), run)
+
+    return router
+
+
+def _actions(parts: Parts) -> APIRouter:
+    router = APIRouter(prefix="/v1/conversations/{conversation_id}")
+    commands = parts.commands
+
+    async def act(
+        request: Request,
+        caller: Principal,
+        conversation_id: str,
+        body: object,
+        work: Callable[[Conversation, UUID], Awaitable[Conversation]],
+    ) -> Response:
+        async def run(command: UUID) -> Answer:
+            found = await parts.access.conversation(caller, conversation_id)
+            return Answer(200, conversation_view(await work(found, command)))
+
+        return await parts.once.once(request, caller.subject, body, run)
+
+    @router.post("/close")
+    async def close(
+        request: Request, caller: Agent, conversation_id: str, body: CloseInput | None = None
+    ) -> Response:
+        confirmed = body.confirmed if body else None
+
+        async def work(found: Conversation, command: UUID) -> Conversation:
+            if found.status is Status.CLOSED:
+                return found
+            return await commands.change(
+                found, command, Action.CLOSE, lambda draft: lifecycle.close(draft, confirmed=confirmed)
+            )
+
+        return await act(request, caller, conversation_id, {"confirmed": confirmed}, work)
+
+    @router.post("/reopen")
+    async def reopen(request: Request, caller: Agent, conversation_id: str) -> Response:
+        return await act(
+            request,
+            caller,
+            conversation_id,
+            None,
+            lambda found, command: commands.change(
+                found, command, Action.REOPEN, lambda draft: lifecycle.reopen(draft, agent=caller.subject)
+            ),
+        )
+
+    @router.post("/no-reply-needed")
+    async def no_reply_needed(request: Request, caller: Agent, conversation_id: str) -> Response:
+        return await act(
+            request,
+            caller,
+            conversation_id,
+            None,
+            lambda found, command: commands.change(
+                found, command, Action.NO_REPLY_NEEDED, lifecycle.no_reply_needed
+            ),
+        )
+
+    @router.post("/take")
+    async def take(request: Request, caller: Agent, conversation_id: str) -> Response:
+        return await act(
+            request,
+            caller,
+            conversation_id,
+            None,
+            lambda found, command: commands.take(found, caller, command),
+        )
+
+    @router.post("/unassign")
+    async def unassign(request: Request, caller: Agent, conversation_id: str) -> Response:
+        return await act(
+            request,
+            caller,
+            conversation_id,
+            None,
+            lambda found, command: commands.change(found, command, Action.UNASSIGN, lifecycle.unassign),
+        )
+
+    @router.post("/transfer")
+    async def transfer(
+        request: Request, caller: Agent, conversation_id: str, body: TransferInput
+    ) -> Response:
+        if body.force and not caller.may(Role.LEAD):
+            raise Problem(403, "Forbidden", "`force` needs the role `lead`")
+        if body.inbox is not None and body.inbox not in parts.inboxes:
+            raise invalid("inbox", f"{body.inbox} is none of: {', '.join(sorted(parts.inboxes))}")
+
+        async def work(found: Conversation, command: UUID) -> Conversation:
+            if body.agent is not None:
+                return await commands.transfer_to_agent(found, command, body.agent, force=body.force)
+            assert body.inbox is not None  # noqa: S101  (the model has one of the two)
+            return await commands.transfer_to_inbox(found, caller, command, parts.inboxes[body.inbox])
+
+        return await act(request, caller, conversation_id, body.model_dump(mode="json"), work)
+
+    @router.put("/topics")
+    async def topics(request: Request, caller: Agent, conversation_id: str, body: TopicsInput) -> Response:
+        return await act(
+            request,
+            caller,
+            conversation_id,
+            body.model_dump(mode="json"),
+            lambda found, command: commands.change(
+                found, command, Action.TOPICS, lambda draft: lifecycle.set_topics(draft, body.topics)
+            ),
+        )
+
+    @router.put("/priority")
+    async def priority(
+        request: Request, caller: Agent, conversation_id: str, body: PriorityInput
+    ) -> Response:
+        return await act(
+            request,
+            caller,
+            conversation_id,
+            body.model_dump(mode="json"),
+            lambda found, command: commands.change(
+                found, command, Action.PRIORITY, lambda draft: lifecycle.set_priority(draft, body.priority)
+            ),
+        )
+
+    @router.post("/contacts/{contact_id}/end")
+    async def end_contact(request: Request, caller: Agent, conversation_id: str, contact_id: str) -> Response:
+        return await act(
+            request,
+            caller,
+            conversation_id,
+            None,
+            lambda found, command: commands.end_contact(found, command, contact_id),
+        )
+
+    return router
+
+
+_LATER = {
+    ("GET", "/v1/conversations/{_id}/history"): "the history of a Conversation",
+    ("POST", "/v1/conversations/{_id}/tickets"): "a ticket",
+    ("GET", "/v1/tickets/{_number}"): "a ticket",
+    ("PATCH", "/v1/tickets/{_number}"): "a ticket",
+    ("POST", "/v1/customers/{_id}/tasks"): "a task",
+    ("GET", "/v1/tasks"): "a list of tasks",
+    ("PATCH", "/v1/tasks/{_id}"): "a task",
+    ("GET", "/v1/search"): "search",
+    ("POST", "/v1/rules/dry-run"): "a dry run of rules",
+    ("GET", "/v1/reports/summary"): "the summary report",
+}
+
+
+def _later() -> APIRouter:
+    """Parts of the contract that are not built yet answer 501."""
+    router = APIRouter()
+
+    def answering(what: str) -> Callable[[], Awaitable[JSONResponse]]:
+        async def later() -> JSONResponse:
+            raise not_yet(what)
+
+        return later
+
+    for (method, path), what in _LATER.items():
+        router.add_api_route(
+            path, answering(what), methods=[method], status_code=501, name=f"{method} {path}"
+        )
+    return router

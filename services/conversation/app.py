@@ -1,0 +1,66 @@
+"""The composition root of conversation: all its topics, routes and loops."""
+
+from functools import partial
+
+from fastapi import FastAPI
+
+from schemas.topics import MESSAGES_IDENTIFIED
+from services.chassis.broker import KafkaPublisher
+from services.chassis.clock import Clock, utc_now
+from services.chassis.delivery import Stage
+from services.chassis.idempotency import Commands as Once
+from services.chassis.inboxes import Inboxes
+from services.chassis.mongo import Database, connect
+from services.chassis.service import Service, build, every
+from services.conversation.access import Access
+from services.conversation.api import Parts, routes
+from services.conversation.commands import Commands
+from services.conversation.domain.timers import next_due
+from services.conversation.handlers import Threads
+from services.conversation.loops import fire_timers, sweep_outboxes
+from services.conversation.settings import ConversationSettings
+from services.conversation.store import Store
+from services.conversation.subscribers import consumers
+
+NAME = "conversation"
+
+
+def build_app(
+    settings: ConversationSettings | None = None,
+    *,
+    publisher: KafkaPublisher | None = None,
+    database: Database | None = None,
+    clock: Clock = utc_now,
+) -> FastAPI:
+    """Return the service's application."""
+    settings = settings or ConversationSettings()
+    publisher = publisher or KafkaPublisher(settings, NAME)
+    database = database if database is not None else connect(settings, NAME)
+    inboxes = Inboxes.load(settings.agents_file)
+    store = Store(database, publisher, clock)
+    threads = Threads(store, inboxes, next_due, clock)
+    access = Access(store)
+    once = Once(database, clock)
+    commands = Commands(threads, settings.decision_wait_seconds)
+
+    service: Service
+
+    def stage() -> Stage:
+        return service.stages[MESSAGES_IDENTIFIED.name]
+
+    service = Service(
+        name=NAME,
+        settings=settings,
+        router=routes(Parts(store, access, commands, once, inboxes)),
+        publisher=publisher,
+        database=database,
+        consumers=consumers(threads, access, clock),
+        on_start=[store.prepare, once.prepare],
+        loops=[
+            partial(
+                every, settings.timer_interval_seconds, fire_timers(threads, store, stage, settings), "timers"
+            ),
+            partial(every, 1.0, sweep_outboxes(store, stage, settings, clock), "outbox"),
+        ],
+    )
+    return build(service)

@@ -1,0 +1,1 @@
+"""The rules of threads and Conversations: pure, on frozen values; time and ids are passed in."""

@@ -1,0 +1,158 @@
+"""A change of a thread in the making: the thread as it becomes, and what the change causes."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from schemas import ids
+from schemas.conversations import ConversationEvent, ConversationRef, ConversationStatusChanged, Status
+from schemas.envelope import Envelope, Personal
+from services.conversation.domain.model import Contact, Conversation, Routing, Thread
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """An item of the timeline; `fields` besides those that every item has."""
+
+    id: str
+    home: str
+    at: datetime
+    received_at: datetime
+    seq: int
+    kind: str
+    conversation_id: str | None
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RowPatch:
+    """New delivery status of a message's row; an older `status_seq` does nothing."""
+
+    id: str
+    status: str
+    status_seq: int
+    fields: dict[str, Any]
+
+
+Caused = ConversationEvent | Envelope | TimelineRow | RowPatch
+
+
+@dataclass(slots=True)
+class Draft:
+    """One decision in the making. `cause` names what is applied; all ids follow from it."""
+
+    thread: Thread
+    cause: UUID
+    correlation: UUID
+    now: datetime
+    home: str
+    caused: list[Caused] = field(default_factory=list)
+    displaced: list[Conversation] = field(default_factory=list)
+    """Closed Conversations that a newer one took the place of."""
+
+    @property
+    def conversation(self) -> Conversation:
+        """The Conversation at hand. There must be one."""
+        assert self.thread.current is not None  # noqa: S101  (callers looked)
+        return self.thread.current
+
+    def put(self, conversation: Conversation) -> None:
+        """Make `conversation` the current one."""
+        before = self.thread.current
+        if before is not None and before.id != conversation.id:
+            self.displaced.append(before)
+        moved = replace(conversation, updated_at=max(conversation.updated_at, self.now))
+        self.thread = replace(self.thread, current=moved)
+
+    def change(self, **fields: Any) -> None:  # noqa: ANN401  (Conversation's own fields)
+        """Change fields of the current Conversation."""
+        self.put(replace(self.conversation, **fields))
+
+    def routing(self, **fields: Any) -> None:  # noqa: ANN401  (Routing's own fields)
+        """Change fields of its routing."""
+        routing: Routing = replace(self.conversation.routing, **fields)
+        self.change(routing=routing)
+
+    def contact(self, contact: Contact) -> None:
+        """Put a Contact into the current Conversation."""
+        self.put(self.conversation.with_contact(contact))
+
+    def id(self, kind: str, *parts: object) -> UUID:
+        """Return the id of the next thing of `kind` that the cause leads to."""
+        return ids.derive(kind, self.cause, len(self.caused), *parts)
+
+    def event(
+        self,
+        model: type[ConversationEvent],
+        data: dict[str, Any],
+        *,
+        personal: Personal | None = None,
+        row: str | None = None,
+        **row_fields: Any,  # noqa: ANN401  (whatever the timeline shows)
+    ) -> ConversationEvent:
+        """Add an event about the current Conversation, and a timeline item of kind `row`."""
+        seq = self.thread.seq + 1
+        self.thread = replace(self.thread, seq=seq)
+        content: dict[str, Any] = {"data": {**self._ref(), **data}}
+        if personal is not None:
+            content["personal"] = personal
+        event = model(
+            id=self.id("event"),
+            occurred_at=self.now,
+            correlation=self.correlation,
+            causation=self.cause,
+            customer_id=self.thread.customer_id,
+            home=self.home,
+            seq=seq,
+            **content,
+        )
+        self.caused.append(event)
+        if row is not None:
+            self.row(str(event.id), row, seq, row_fields)
+        return event
+
+    def row(
+        self,
+        row_id: str,
+        kind: str,
+        seq: int,
+        fields: dict[str, Any],
+        *,
+        at: datetime | None = None,
+        about: Conversation | None = None,
+    ) -> None:
+        """Add a timeline item, about the current Conversation if no other is named."""
+        current = about or self.thread.current
+        self.caused.append(
+            TimelineRow(
+                id=row_id,
+                home=self.home,
+                at=at or self.now,
+                received_at=self.now,
+                seq=seq,
+                kind=kind,
+                conversation_id=current.id if current else None,
+                fields=fields,
+            )
+        )
+
+    def _ref(self) -> dict[str, Any]:
+        current = self.conversation
+        return ConversationRef(
+            conversation_id=current.id, inbox=current.inbox, status=current.status, agent=current.agent
+        ).model_dump()
+
+    def status(self, status: Status, reason: str, **fields: Any) -> None:  # noqa: ANN401  (Conversation's own)
+        """Change the status and say so; nothing when it is the same."""
+        before = self.conversation.status
+        self.change(status=status, **fields)
+        if before is not status:
+            self.event(
+                ConversationStatusChanged,
+                {"before": before, "reason": reason, "confirmed": self.conversation.confirmed},
+                row="status",
+                before=before,
+                after=status,
+                reason=reason,
+            )

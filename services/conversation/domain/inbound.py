@@ -1,0 +1,213 @@
+"""A message of the Customer joins the thread."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from schemas import ids
+from schemas.common import Channel, DeliveryStatus, channel_class
+from schemas.conversations import (
+    ContactStarted,
+    ConversationOpened,
+    MessageAdded,
+    MessagePersonal,
+    Status,
+)
+from schemas.inbound import MessageIdentified
+from services.chassis.inboxes import Inbox
+from services.conversation.domain import routing
+from services.conversation.domain.draft import Draft
+from services.conversation.domain.model import Contact, Conversation, Route, Routing
+from services.conversation.domain.noise import Weight, weigh
+from services.conversation.domain.table import ON_GREETING, ON_MESSAGE, ON_NOISE, Inbound
+
+LATE_SECONDS = 1.0
+"""A message is late when it took longer than this to reach us, and later ones came before it."""
+KEPT_REFERENCES = 20
+
+
+def receive(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbox]) -> None:
+    """Apply an identified message: the status table's first two rows."""
+    data, personal = message.data, message.personal
+    if data.direction == "outbound":
+        _record(draft, message, noise=False)
+        return
+    weight = weigh(data.kind, personal.text, automatic=data.automatic)
+    if weight is not Weight.NOISE:
+        _remember_route(draft, message)
+    effect = _effect(draft, weight, inboxes)
+    match effect:
+        case Inbound.START:
+            _start(draft, message, inboxes[data.inbox])
+        case Inbound.WAKE | Inbound.REVIVE:
+            _wake(draft, message, inboxes)
+        case Inbound.JOIN:
+            join(draft, data.channel, data.account, personal.sender.value)
+            routing.widen_for(draft, (channel_class(data.channel),))
+        case Inbound.RECORD:
+            pass
+    _record(draft, message, noise=weight is Weight.NOISE)
+
+
+def _effect(draft: Draft, weight: Weight, inboxes: Mapping[str, Inbox]) -> Inbound:
+    current = draft.thread.current
+    table = {Weight.NOISE: ON_NOISE, Weight.GREETING: ON_GREETING, Weight.MESSAGE: ON_MESSAGE}[weight]
+    if current is not None and current.status is Status.CLOSED and weight is not Weight.NOISE:
+        closed_at = current.closed_at or current.updated_at
+        window = inboxes[current.inbox].reopen_window_seconds
+        if (draft.now - closed_at).total_seconds() > window:
+            return ON_MESSAGE[None]
+    return table[current.status if current else None]
+
+
+def _start(draft: Draft, message: MessageIdentified, inbox: Inbox) -> None:
+    data = message.data
+    open_new(draft, inbox, data.channel, data.account, message.personal.sender.value)
+    routing.request(draft)
+
+
+def open_new(draft: Draft, inbox: Inbox, channel: Channel, account: str, address: str) -> None:
+    """Begin a Conversation with its first Contact."""
+    draft.put(
+        Conversation(
+            id=str(ids.derive("conversation", draft.thread.customer_id, draft.cause)),
+            customer_id=draft.thread.customer_id,
+            inbox=inbox.name,
+            status=Status.NEW,
+            routing=Routing(pool=inbox.pool),
+            opened_at=draft.now,
+            updated_at=draft.now,
+        )
+    )
+    draft.event(
+        ConversationOpened, {"channel": channel}, row="status", before=None, after=Status.NEW, reason="opened"
+    )
+    join(draft, channel, account, address)
+
+
+def _wake(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbox]) -> None:
+    data = message.data
+    current = draft.conversation
+    revived = current.status is Status.CLOSED
+    if revived:
+        reopen(draft, "customer_wrote", data.channel)
+    else:
+        draft.change(agent=None)
+        draft.status(Status.NEW, "customer_wrote")
+    join(draft, data.channel, data.account, message.personal.sender.value)
+    routing.request(draft, preferred=routing.same_agent(current, inboxes[current.inbox], draft.now))
+
+
+def reopen(draft: Draft, reason: str, channel: Channel) -> None:
+    """Let a closed Conversation go on."""
+    draft.change(agent=None, closed_at=None, confirmed=None, answered=False)
+    draft.status(Status.NEW, reason)
+    draft.event(ConversationOpened, {"channel": channel, "reopened": True})
+
+
+def join(draft: Draft, channel: Channel, account: str, address: str) -> Contact:
+    """Join the live Contact with this address, or start one."""
+    live = next(
+        (
+            contact
+            for contact in draft.conversation.live_contacts
+            if (contact.channel, contact.account, contact.address) == (channel, account, address)
+        ),
+        None,
+    )
+    if live is not None:
+        touched = replace(live, last_at=max(live.last_at, draft.now), last_ours=False)
+        draft.contact(touched)
+        return touched
+    started = Contact(
+        id=str(draft.id("contact")),
+        channel=channel,
+        account=account,
+        address=address,
+        started_at=draft.now,
+        last_at=draft.now,
+    )
+    draft.contact(started)
+    draft.event(ContactStarted, {"contact_id": started.id, "channel": channel, "account": account})
+    return started
+
+
+def _remember_route(draft: Draft, message: MessageIdentified) -> None:
+    data, personal = message.data, message.personal
+    references = (*personal.references, personal.provider_message_id)[-KEPT_REFERENCES:]
+    route = Route(
+        provider=data.provider,
+        account=data.account,
+        address=personal.sender,
+        at=data.received_at,
+        provider_message_id=personal.provider_message_id,
+        references=references,
+        subject=personal.subject,
+    )
+    draft.thread = replace(draft.thread, routes={**draft.thread.routes, data.channel: route})
+
+
+def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:
+    data, personal = message.data, message.personal
+    last_at = draft.thread.last_at
+    delayed = (data.received_at - data.sent_at).total_seconds() >= LATE_SECONDS
+    late = delayed and last_at is not None and data.sent_at < last_at
+    draft.thread = replace(draft.thread, last_at=max(last_at or data.sent_at, data.sent_at))
+    outbound = data.direction == "outbound"
+    delivery = DeliveryStatus.SENT if outbound else DeliveryStatus.RECEIVED
+    current = draft.thread.current
+    contact = _contact_of(current, message)
+    if current is not None:
+        draft.event(
+            MessageAdded,
+            {
+                "message_id": message.id,
+                "contact_id": contact.id if contact else None,
+                "direction": data.direction,
+                "channel": data.channel,
+                "account": data.account,
+                "kind": data.kind,
+                "sent_at": data.sent_at,
+                "received_at": data.received_at,
+                "late": late,
+                "noise": noise,
+                "delivery": delivery,
+            },
+            personal=MessagePersonal(
+                address=personal.sender,
+                name=personal.name,
+                text=personal.text,
+                subject=personal.subject,
+                attachments=personal.attachments,
+            ),
+        )
+    fields = {
+        "contact_id": contact.id if contact else None,
+        "channel": data.channel,
+        "account": data.account,
+        "direction": data.direction,
+        "type": data.kind,
+        "text": personal.text,
+        "text_raw": personal.text_raw,
+        "subject": personal.subject,
+        "attachments": [item.model_dump(mode="json", exclude_none=True) for item in personal.attachments],
+        "address": personal.sender.value,
+        "late": late,
+        "noise": noise,
+        "status": delivery,
+        "status_seq": 0,
+    }
+    draft.row(str(message.id), "message", draft.thread.seq, fields, at=data.sent_at)
+
+
+def _contact_of(current: Conversation | None, message: MessageIdentified) -> Contact | None:
+    if current is None:
+        return None
+    data = message.data
+    return next(
+        (
+            contact
+            for contact in reversed(current.contacts)
+            if contact.live and contact.channel is data.channel and contact.account == data.account
+        ),
+        None,
+    )

@@ -1,0 +1,148 @@
+"""What a thread consists of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from schemas.common import Channel, ChannelClass, Identifier, channel_class
+from schemas.conversations import Status
+
+KEPT_COMMANDS = 16
+KEPT_CONTACTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """One piece of communication on one channel: it starts, and it ends."""
+
+    id: str
+    channel: Channel
+    account: str
+    address: str
+    started_at: datetime
+    last_at: datetime
+    last_ours: bool = False
+    """The last message is ours: the Customer does not wait for an answer."""
+    answered: bool = False
+    ended_at: datetime | None = None
+
+    @property
+    def live(self) -> bool:
+        """It has not ended."""
+        return self.ended_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A take or transfer that the router was asked for, and what came of it."""
+
+    command_id: UUID
+    epoch: int
+    agent: str
+    reason: str = "take"
+    granted: bool | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Where the Conversation stands with the router."""
+
+    pool: str
+    epoch: int = 0
+    """Counts what was asked; a decision about another epoch is stale."""
+    current: int = 0
+    """The epoch under which the router holds it, queued or assigned; 0 when it holds nothing."""
+    n: int = 0
+    """The router's number of the last decision applied."""
+    classes: tuple[ChannelClass, ...] = ()
+    asked_at: datetime | None = None
+    tries: int = 0
+    requested_at: datetime | None = None
+    """Since when the Customer waits for an Agent."""
+    preferred: str | None = None
+    avoid: str | None = None
+    """Who just gave it up: not asked at once again."""
+    ahead: bool = False
+    leaving: str | None = None
+    """The pool that must confirm a release before `pool` is asked."""
+    assignments: tuple[Assignment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Everything said with a Customer until it is closed."""
+
+    id: str
+    customer_id: str
+    inbox: str
+    status: Status
+    routing: Routing
+    opened_at: datetime
+    updated_at: datetime
+    agent: str | None = None
+    last_agent: str | None = None
+    last_agent_at: datetime | None = None
+    """When the last Agent was last at work on it; for the same-agent limit."""
+    topics: tuple[str, ...] = ()
+    priority: int = 0
+    contacts: tuple[Contact, ...] = ()
+    closed_at: datetime | None = None
+    confirmed: bool | None = None
+    answered: bool = False
+    """Somebody of ours answered since it was opened or reopened."""
+
+    @property
+    def live_contacts(self) -> tuple[Contact, ...]:
+        """The Contacts that have not ended."""
+        return tuple(contact for contact in self.contacts if contact.live)
+
+    @property
+    def classes(self) -> tuple[ChannelClass, ...]:
+        """The classes of room its live Contacts take."""
+        return tuple(sorted({channel_class(contact.channel) for contact in self.live_contacts}))
+
+    def with_contact(self, contact: Contact) -> "Conversation":
+        """Return it with `contact` added, or in place of the one with the same id."""
+        others = tuple(known for known in self.contacts if known.id != contact.id)
+        if len(others) == len(self.contacts):
+            return replace(self, contacts=(*self.contacts, contact)[-KEPT_CONTACTS:])
+        return replace(
+            self, contacts=tuple(contact if known.id == contact.id else known for known in self.contacts)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How to reach the Customer on a channel: where their last message there came from."""
+
+    provider: str
+    account: str
+    address: Identifier
+    at: datetime
+    provider_message_id: str | None = None
+    references: tuple[str, ...] = ()
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A Customer's thread: the unit of writing. One update with a version check changes it."""
+
+    customer_id: str
+    version: int = 0
+    seq: int = 0
+    """Number of the last event."""
+    current: Conversation | None = None
+    """The newest Conversation; the only one that may be other than closed."""
+    routes: Mapping[Channel, Route] = field(default_factory=dict)
+    last_at: datetime | None = None
+    """Provider's time of the latest message."""
+    commands: tuple[UUID, ...] = ()
+    """The last HTTP commands applied: one that comes again after a crash has had its effect."""
+
+
+def new_thread(customer_id: str) -> Thread:
+    """Return the thread of a Customer of whom nothing is known yet."""
+    return Thread(customer_id=customer_id)

@@ -1,0 +1,332 @@
+"""What a Conversation asks of the router, and what it makes of the router's decisions.
+
+A Conversation becomes open only by a grant. Each wish carries a new epoch; a decision about another
+epoch is stale, and a stale grant is given back.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from schemas import routing as contract
+from schemas.common import ChannelClass, channel_class
+from schemas.conversations import ConversationAssigned, ConversationUnassigned, Status
+from schemas.envelope import Envelope
+from services.chassis.inboxes import Inbox
+from services.conversation.domain.draft import Draft
+from services.conversation.domain.model import Assignment, Contact, Conversation, Routing
+from services.conversation.domain.table import GRANTED_BY_NAME, GRANTED_BY_QUEUE
+
+KEPT_ASSIGNMENTS = 8
+
+
+def last_contact(conversation: Conversation) -> Contact:
+    """Return the Contact whose channel speaks for the Conversation: the latest, live ones first."""
+    return max(conversation.contacts, key=lambda contact: (contact.live, contact.last_at, contact.id))
+
+
+def same_agent(conversation: Conversation, inbox: Inbox, now: datetime) -> str | None:
+    """Return the last Agent while the same-agent limit lasts."""
+    at = conversation.last_agent_at
+    if at is None or (now - at).total_seconds() > inbox.same_agent_seconds:
+        return None
+    return conversation.last_agent
+
+
+def request(
+    draft: Draft,
+    *,
+    preferred: str | None = None,
+    avoid: str | None = None,
+    ahead: bool = False,
+    since: datetime | None = None,
+) -> None:
+    """Ask the pool for an Agent, under a new epoch."""
+    epoch = draft.conversation.routing.epoch + 1
+    draft.routing(
+        epoch=epoch,
+        current=epoch,
+        classes=_classes(draft.conversation),
+        asked_at=draft.now,
+        requested_at=since or draft.now,
+        tries=0,
+        preferred=preferred,
+        avoid=avoid,
+        ahead=ahead,
+    )
+    if draft.conversation.routing.leaving is None:
+        send_request(draft)
+
+
+def send_request(draft: Draft) -> None:
+    """Send what is asked at present (again)."""
+    conversation = draft.conversation
+    routing = conversation.routing
+    for number, wanted in enumerate(routing.classes):
+        if number == 0:
+            command(
+                draft,
+                contract.RoutingRequest,
+                contract.RequestData(
+                    **_subject(conversation, routing.current),
+                    inbox=conversation.inbox,
+                    channel=last_contact(conversation).channel,
+                    channel_class=wanted,
+                    priority=conversation.priority,
+                    preferred_agent=routing.preferred,
+                    avoid_agent=routing.avoid,
+                    requested_at=routing.requested_at or draft.now,
+                    ahead=routing.ahead,
+                ),
+            )
+        else:
+            widen(draft, wanted)
+
+
+def widen(draft: Draft, wanted: ChannelClass) -> None:
+    """Ask for room of another class too."""
+    conversation = draft.conversation
+    data = contract.WidenData(**_subject(conversation, conversation.routing.current), channel_class=wanted)
+    command(draft, contract.RoutingWiden, data)
+
+
+def widen_for(draft: Draft, classes: Sequence[ChannelClass]) -> None:
+    """Ask for the classes that the router does not count yet."""
+    routing = draft.conversation.routing
+    if not routing.current:
+        return
+    for wanted in classes:
+        if wanted not in routing.classes:
+            draft.routing(classes=(*draft.conversation.routing.classes, wanted))
+            if routing.leaving is None:
+                widen(draft, wanted)
+
+
+def release(draft: Draft, reason: str) -> bool:
+    """Give back whatever the router holds or is asked for. Returns whether there was anything."""
+    routing = draft.conversation.routing
+    if not routing.current and not any(item.granted is None for item in routing.assignments):
+        return False
+    _send_release(draft, routing.pool, draft.conversation.id, routing.epoch, reason)
+    draft.routing(current=0, classes=(), asked_at=None, tries=0)
+    return True
+
+
+def remind(draft: Draft) -> None:
+    """Send again what waits for the router's word."""
+    routing = draft.conversation.routing
+    draft.routing(asked_at=draft.now, tries=routing.tries + 1)
+    if routing.leaving is None:
+        send_request(draft)
+    else:
+        _send_release(draft, routing.leaving, draft.conversation.id, routing.epoch - 1, "transfer")
+
+
+def move_to(draft: Draft, inbox: Inbox) -> None:
+    """Ask for an Agent in another Inbox; another pool only after this one confirmed its release."""
+    before = draft.conversation.routing
+    held = release(draft, "transfer")
+    draft.change(inbox=inbox.name)
+    if inbox.pool != before.pool:
+        leaving = before.leaving or (before.pool if held else None)
+        draft.routing(pool=inbox.pool, n=0, leaving=leaving)
+    request(draft)
+
+
+def assign(draft: Draft, agent: str, reason: str, *, force: bool, inbox: str | None = None) -> None:
+    """Ask the router to give the Conversation to `agent`; what it has now stays until granted."""
+    conversation = draft.conversation
+    epoch = conversation.routing.epoch + 1
+    contact = last_contact(conversation)
+    envelope = command(
+        draft,
+        contract.RoutingAssign,
+        contract.AssignData(
+            **_subject(conversation, epoch),
+            inbox=inbox or conversation.inbox,
+            channel=contact.channel,
+            channel_class=_classes(conversation)[0],
+            agent=agent,
+            reason="take" if reason == "take" else "transfer",
+            force=force,
+        ),
+        record_id=draft.cause,
+    )
+    wish = Assignment(command_id=envelope.id, epoch=epoch, agent=agent, reason=reason)
+    kept = (*conversation.routing.assignments, wish)[-KEPT_ASSIGNMENTS:]
+    draft.routing(epoch=epoch, assignments=kept)
+
+
+# --- decisions ----------------------------------------------------------------------------------
+
+
+def apply(draft: Draft, decision: Envelope) -> bool:
+    """Apply a decision of the router. Returns False when it changes nothing (a repeat, or stale)."""
+    match decision:
+        case contract.RoutingGranted():
+            return granted(draft, decision.data)
+        case contract.RoutingUnassigned():
+            return unassigned(draft, decision.data)
+        case contract.RoutingRefused():
+            return refused(draft, decision.data)
+        case contract.RoutingReleased():
+            return released(draft, decision.data)
+        case _:
+            return False  # offers concern the Agent asked, not the thread
+
+
+def granted(draft: Draft, data: contract.GrantData) -> bool:
+    """Give the Conversation to the Agent, or the grant back."""
+    current = draft.thread.current
+    if current is None or current.id != data.conversation_id or current.routing.pool != data.pool:
+        return _give_back(draft, data)
+    routing = current.routing
+    wish = next((item for item in routing.assignments if item.epoch == data.epoch), None)
+    if wish is None and data.epoch != routing.current:
+        return _give_back(draft, data)
+    if data.n <= routing.n:
+        return False
+    allowed = GRANTED_BY_NAME if wish else GRANTED_BY_QUEUE
+    if current.status is Status.OPEN and current.agent == data.agent and wish is None:
+        draft.routing(n=data.n)
+        return True
+    if current.status not in allowed or data.epoch < routing.current:
+        if wish:
+            _settle(draft, wish, granted=False, detail=f"the Conversation is {current.status} by now")
+        return _give_back(draft, data)
+    if wish:
+        _settle(draft, wish, granted=True, detail="")
+    draft.routing(n=data.n, current=data.epoch, asked_at=None, tries=0)
+    if not draft.conversation.routing.classes:
+        draft.routing(classes=_classes(draft.conversation)[:1])
+    _assign(draft, data)
+    # a take asks for one class; the others that live Contacts need are asked for now
+    widen_for(draft, draft.conversation.classes)
+    return True
+
+
+def _assign(draft: Draft, data: contract.GrantData) -> None:
+    before = draft.conversation.agent
+    draft.change(agent=data.agent, last_agent=data.agent, last_agent_at=draft.now)
+    draft.status(Status.OPEN, data.reason)
+    draft.event(
+        ConversationAssigned,
+        {"before": before, "reason": data.reason, "forced": data.forced},
+        row="assignment",
+        agent=data.agent,
+        before=before,
+        reason=data.reason,
+        forced=data.forced,
+    )
+
+
+def unassigned(draft: Draft, data: contract.UnassignData) -> bool:
+    """The Agent lost it; the router has queued it again under the same epoch."""
+    current = draft.thread.current
+    if current is None or current.id != data.conversation_id or data.epoch != current.routing.current:
+        return False
+    if data.n <= current.routing.n or current.status is not Status.OPEN:
+        return False
+    draft.routing(n=data.n, asked_at=draft.now, tries=0, ahead=True, preferred=None)
+    lose_agent(draft, data.reason)
+    return True
+
+
+def lose_agent(draft: Draft, reason: str) -> None:
+    """Take the Agent off; the Conversation is new again."""
+    before = draft.conversation.agent
+    draft.change(agent=None)
+    draft.status(Status.NEW, reason)
+    if before is not None:
+        draft.event(
+            ConversationUnassigned,
+            {"before": before, "reason": reason},
+            row="assignment",
+            agent=None,
+            before=before,
+            reason=reason,
+        )
+
+
+def refused(draft: Draft, data: contract.RefusalData) -> bool:
+    """Note the refusal for whoever asked; nothing else changes."""
+    current = draft.thread.current
+    if current is None or current.id != data.conversation_id:
+        return False
+    wish = next((item for item in current.routing.assignments if item.command_id == data.command_id), None)
+    if wish is None or wish.granted is not None:
+        return False
+    _settle(draft, wish, granted=False, detail=data.detail)
+    return True
+
+
+def released(draft: Draft, data: contract.ReleasedData) -> bool:
+    """The pool we left has let go: the new one may be asked."""
+    current = draft.thread.current
+    if current is None or current.id != data.conversation_id or current.routing.leaving != data.pool:
+        return False
+    draft.routing(leaving=None)
+    if current.status is Status.NEW and current.routing.current:
+        send_request(draft)
+    return True
+
+
+def command(
+    draft: Draft, model: type[Envelope], data: contract.Subject, *, record_id: UUID | None = None
+) -> Envelope:
+    """Add a command to the router."""
+    fields: dict[str, Any] = {"data": data}
+    envelope = model(
+        id=record_id or draft.id("routing"),
+        occurred_at=draft.now,
+        correlation=draft.correlation,
+        causation=draft.cause,
+        customer_id=draft.thread.customer_id,
+        home=draft.home,
+        **fields,
+    )
+    draft.caused.append(envelope)
+    return envelope
+
+
+def _give_back(draft: Draft, data: contract.GrantData) -> bool:
+    _send_release(draft, data.pool, data.conversation_id, data.epoch, "stale")
+    return True
+
+
+def _send_release(draft: Draft, pool: str, conversation_id: str, epoch: int, reason: str) -> None:
+    data = contract.ReleaseData(
+        pool=pool,
+        conversation_id=conversation_id,
+        customer_id=draft.thread.customer_id,
+        epoch=epoch,
+        reason=reason,
+    )
+    command(draft, contract.RoutingRelease, data)
+
+
+def _settle(draft: Draft, wish: Assignment, *, granted: bool, detail: str) -> None:
+    settled = replace(wish, granted=granted, detail=detail)
+    items = draft.conversation.routing.assignments
+    draft.routing(assignments=tuple(settled if item.epoch == wish.epoch else item for item in items))
+
+
+def _subject(conversation: Conversation, epoch: int) -> dict[str, Any]:
+    routing: Routing = conversation.routing
+    return {
+        "pool": routing.pool,
+        "conversation_id": conversation.id,
+        "customer_id": conversation.customer_id,
+        "epoch": epoch,
+    }
+
+
+def _classes(conversation: Conversation) -> tuple[ChannelClass, ...]:
+    return conversation.classes or (channel_class(last_contact(conversation).channel),)
+
+
+def outcome(conversation: Conversation, command_id: UUID) -> Assignment | None:
+    """Return the assignment asked for by this command, if it is still remembered."""
+    return next((item for item in conversation.routing.assignments if item.command_id == command_id), None)

@@ -1,0 +1,194 @@
+"""Load, decide, save, drain: the same few round trips for a batch from Kafka, a command and a timer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from schemas import ids
+from services.chassis.clock import Clock, utc_now
+from services.chassis.delivery import DUPLICATE, HANDLED, Delivery, Outcome, Refused
+from services.chassis.faults import BrokerUnavailable
+from services.chassis.inboxes import Inbox
+from services.chassis.logging import log
+from services.conversation.domain.draft import Caused, Draft, RowPatch, TimelineRow
+from services.conversation.domain.model import KEPT_COMMANDS, Conversation, Thread
+from services.conversation.domain.rules import Inboxes, Rule, UnknownInboxError, UnknownMessageError
+from services.conversation.domain.timers import tick
+
+MOST_TRIES = 50
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A thread as read or as changed so far, with what its changes caused and is not out yet."""
+
+    thread: Thread
+    pending: bool = False
+    """Effects of earlier changes wait in the outbox."""
+    caused: list[Caused] = field(default_factory=list)
+    conversations: dict[str, Conversation] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    """`status_seq` of timeline rows that are in the outbox only."""
+    effects: Sequence[Any] = ()
+    """What the last save put into the outbox; the store's own form."""
+
+    def take(self, draft: Draft) -> None:
+        """Make the draft's result the thread's new state."""
+        before = self.thread.current
+        self.thread = draft.thread
+        self.caused.extend(draft.caused)
+        for conversation in (*draft.displaced, draft.thread.current):
+            if conversation is not None and conversation is not before:
+                self.conversations[conversation.id] = conversation
+        for item in draft.caused:
+            if isinstance(item, TimelineRow):
+                self.rows[item.id] = item.fields.get("status_seq", 0)
+            elif isinstance(item, RowPatch):
+                self.rows[item.id] = item.status_seq
+
+    @property
+    def changed(self) -> bool:
+        """There is something to save."""
+        return bool(self.caused or self.conversations)
+
+
+class ThreadStore(Protocol):
+    """Where threads are kept."""
+
+    async def load(self, customer_ids: Sequence[str]) -> dict[str, Loaded]:
+        """Return the threads, new ones for Customers without."""
+
+    async def rows(self, row_ids: Sequence[str]) -> dict[str, int]:
+        """Return `status_seq` of the timeline rows that exist."""
+
+    async def save(
+        self, changed: Sequence[Loaded], next_due: Callable[[Thread], datetime | None]
+    ) -> frozenset[str]:
+        """Save each thread with its effects in one write; return the Customers lost to another writer."""
+
+    async def drain(self, items: Sequence[Loaded]) -> None:
+        """Carry out what waits in these threads' outboxes, as loaded and saved."""
+
+
+class Conflicted(Exception):  # noqa: N818  (a state, raised)
+    """Other writers won too many times in a row."""
+
+
+@dataclass
+class Threads:
+    """Changes threads."""
+
+    store: ThreadStore
+    inboxes: Inboxes
+    next_due: Callable[[Thread, Mapping[str, Inbox]], datetime | None]
+    clock: Clock = utc_now
+
+    def _due(self, thread: Thread) -> datetime | None:
+        return self.next_due(thread, self.inboxes)
+
+    # --- from Kafka -----------------------------------------------------------------------------
+
+    async def apply(self, rule: Rule, batch: Sequence[Delivery]) -> list[Outcome]:
+        """Apply a batch of records to the threads of their Customers, in log order."""
+        outcomes: list[Outcome] = [DUPLICATE] * len(batch)
+        todo = list(range(len(batch)))
+        touched: dict[str, Loaded] = {}
+        for _ in range(MOST_TRIES):
+            loaded = await self.store.load(list({batch[index].message.customer_id for index in todo}))
+            known = await self.store.rows(
+                [row for index in todo if (row := rule.row_id(batch[index].message))]
+            )
+            for index in todo:
+                outcomes[index] = self._apply_one(rule, batch[index], loaded, known)
+            lost = await self.store.save([item for item in loaded.values() if item.changed], self._due)
+            touched.update(
+                {
+                    who: item
+                    for who, item in loaded.items()
+                    if who not in lost and (item.changed or item.pending)
+                }
+            )
+            todo = [index for index in todo if batch[index].message.customer_id in lost]
+            if not todo:
+                await self.store.drain(list(touched.values()))
+                return outcomes
+        raise TimeoutError
+
+    def _apply_one(
+        self, rule: Rule, delivery: Delivery, loaded: Mapping[str, Loaded], known: Mapping[str, int]
+    ) -> Outcome:
+        message = delivery.message
+        item = loaded[message.customer_id]
+        row_id = rule.row_id(message)
+        seen = (
+            max((rows[row_id] for rows in (known, item.rows) if row_id in rows), default=None)
+            if row_id
+            else None
+        )
+        draft = Draft(
+            item.thread,
+            message.id,
+            message.correlation,
+            rule.moment(message),
+            message.home or message.customer_id,
+        )
+        try:
+            if not rule.decide(draft, message, seen, self.inboxes):
+                return DUPLICATE
+        except (UnknownInboxError, UnknownMessageError) as error:
+            return Refused(type(error).__name__)
+        item.take(draft)
+        return HANDLED
+
+    # --- from people ----------------------------------------------------------------------------
+
+    async def command(
+        self,
+        customer_id: str,
+        command: UUID,
+        decide: Callable[[Draft], None],
+        *,
+        correlation: UUID | None = None,
+    ) -> Thread:
+        """Apply a command to one thread and return the thread; a repeat returns it as it is.
+
+        `decide` may raise to refuse. A change that is saved stands even where Kafka is away: its
+        records go out once it is back.
+        """
+        for _ in range(MOST_TRIES):
+            item = (await self.store.load([customer_id]))[customer_id]
+            if command not in item.thread.commands:
+                draft = Draft(item.thread, command, correlation or command, self.clock(), customer_id)
+                decide(draft)
+                applied = (*draft.thread.commands, command)[-KEPT_COMMANDS:]
+                draft.thread = replace(draft.thread, commands=applied)
+                item.take(draft)
+                if item.changed and await self.store.save([item], self._due):
+                    continue
+            await self._drain_if_possible(item)
+            return item.thread
+        raise Conflicted
+
+    async def _drain_if_possible(self, item: Loaded) -> None:
+        try:
+            await self.store.drain([item])
+        except BrokerUnavailable:
+            log.warning("drain_postponed")
+
+    # --- from the clock -------------------------------------------------------------------------
+
+    async def tick(self, due: Sequence[Loaded]) -> int:
+        """Fire the timers of these threads; returns how many threads changed."""
+        now = self.clock()
+        for item in due:
+            cause = ids.derive("timer", item.thread.customer_id, item.thread.version)
+            draft = Draft(item.thread, cause, cause, now, item.thread.customer_id)
+            tick(draft, self.inboxes)
+            item.take(draft)
+        changed = [item for item in due if item.changed]
+        lost = await self.store.save(changed, self._due)
+        saved = [item for item in changed if item.thread.customer_id not in lost]
+        await self.store.drain(saved)
+        return len(saved)

@@ -1,0 +1,51 @@
+"""Timers, and effects that were left over: done by the replica that owns the Customer's partition."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from services.chassis.clock import Clock
+from services.chassis.delivery import Stage
+from services.conversation import metrics
+from services.conversation.handlers import Threads
+from services.conversation.settings import ConversationSettings
+from services.conversation.store import Store
+
+
+def fire_timers(
+    threads: Threads, store: Store, stage: Callable[[], Stage], settings: ConversationSettings
+) -> Callable[[], Awaitable[None]]:
+    """Return a round that fires what is due.
+
+    A timer waits until its partition has been consumed past the due time: a message that came before
+    it is applied before it. Ownership only avoids double work; the version check makes it exact.
+    """
+
+    async def round_() -> None:
+        while True:
+            now = threads.clock()
+            bounds = {
+                partition: min(now, caught_up)
+                for partition in stage().owned
+                if (caught_up := stage().caught_up_to(partition)) is not None
+            }
+            due = await store.due(bounds, settings.timer_batch)
+            changed = await threads.tick(due)
+            metrics.TIMERS.inc(changed)
+            if len(due) < settings.timer_batch or not changed:
+                return
+
+    return round_
+
+
+def sweep_outboxes(
+    store: Store, stage: Callable[[], Stage], settings: ConversationSettings, clock: Clock
+) -> Callable[[], Awaitable[None]]:
+    """Return a round that carries out effects which a crash or an absent broker left behind."""
+
+    async def round_() -> None:
+        before = clock() - timedelta(seconds=settings.outbox_age_seconds)
+        left = await store.left(sorted(stage().owned), before, limit=200)
+        await store.drain(left)
+        await store.outbox.observe()
+
+    return round_

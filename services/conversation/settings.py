@@ -1,0 +1,16 @@
+"""Settings of conversation alone; see services.chassis.settings for the common ones."""
+
+from pydantic import Field
+
+from services.chassis.settings import Settings
+
+
+class ConversationSettings(Settings):
+    """Timers and waits."""
+
+    timer_interval_seconds: float = Field(0.5, gt=0, description="pause between looks for due timers")
+    timer_batch: int = Field(500, gt=0, description="threads whose timers fire in one round")
+    outbox_age_seconds: float = Field(3.0, gt=0, description="age at which left-over effects are carried out")
+    decision_wait_seconds: float = Field(
+        10.0, gt=0, description="longest wait of take and transfer for the router"
+    )

@@ -1,0 +1,253 @@
+"""Threads, Conversations and timelines in MongoDB."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+
+from schemas.conversations import ConversationEvent, Status
+from schemas.envelope import Envelope
+from schemas.outbound import MessageSend
+from schemas.topics import CONVERSATIONS_EVENTS, MESSAGES_OUTBOUND, ROUTING_COMMANDS
+from services.chassis import metrics
+from services.chassis.broker import Publisher, partition_of
+from services.chassis.clock import Clock, utc_now
+from services.chassis.mongo import Database, Document, bulk
+from services.chassis.outbox import Effect, Outbox, Publish, Row, from_document, to_document
+from services.conversation.domain.draft import Caused, RowPatch, TimelineRow
+from services.conversation.domain.model import Conversation, Thread
+from services.conversation.handlers import Loaded
+
+_THREADS = TypeAdapter(Thread)
+_CONVERSATIONS = TypeAdapter(Conversation)
+
+
+class Store:
+    """Implements handlers.ThreadStore, and the reads of the API."""
+
+    def __init__(self, database: Database, publisher: Publisher, clock: Clock = utc_now) -> None:
+        self._clock = clock
+        self._threads = database["threads"]
+        self._timeline = database["timeline"]
+        self.conversations = database["conversations"]
+        self.timeline = self._timeline
+        self.agents = database["agents"]
+        self.outbox = Outbox(database, "threads", publisher)
+
+    async def prepare(self) -> None:
+        """Create the indexes. The unique one is the backstop of "one open Conversation", not its mechanism."""
+        await self._threads.create_index(
+            [("next_due", ASCENDING)],
+            partialFilterExpression={"next_due": {"$exists": True}},
+            name="next_due",
+        )
+        await self.outbox.prepare()
+        newest = [("opened_at", DESCENDING), ("_id", DESCENDING)]
+        await self.conversations.create_indexes(
+            [
+                IndexModel(
+                    [("customer_id", ASCENDING)],
+                    name="one_open",
+                    unique=True,
+                    partialFilterExpression={"open": True},
+                ),
+                IndexModel(newest, name="newest"),
+                *(
+                    IndexModel([(name, ASCENDING), *newest], name=f"by_{name}")
+                    for name in ("customer_id", "status", "inbox", "agent", "topics")
+                ),
+            ]
+        )
+        await self._timeline.create_indexes(
+            [
+                IndexModel([("home", ASCENDING), ("at", DESCENDING), ("seq", DESCENDING)], name="newest"),
+                IndexModel(
+                    [("account", ASCENDING), ("address", ASCENDING), ("at", DESCENDING), ("seq", DESCENDING)],
+                    name="by_visitor",
+                    partialFilterExpression={"channel": "chat"},
+                ),
+            ]
+        )
+
+    # --- threads --------------------------------------------------------------------------------
+
+    async def load(self, customer_ids: Sequence[str]) -> dict[str, Loaded]:
+        """Return the threads, new ones for Customers without."""
+        loaded = {customer: Loaded(Thread(customer_id=customer)) for customer in customer_ids}
+        async for document in self._threads.find({"_id": {"$in": list(customer_ids)}}):
+            loaded[document["_id"]] = _loaded(document)
+        return loaded
+
+    async def rows(self, row_ids: Sequence[str]) -> dict[str, int]:
+        """Return `status_seq` of the timeline rows that exist."""
+        if not row_ids:
+            return {}
+        found = self._timeline.find({"_id": {"$in": list(row_ids)}}, {"status_seq": 1})
+        return {row["_id"]: row.get("status_seq", 0) async for row in found}
+
+    async def save(
+        self, changed: Sequence[Loaded], next_due: Callable[[Thread], datetime | None]
+    ) -> frozenset[str]:
+        """Save each thread with its effects in one write; return the Customers lost to another writer."""
+        now = self._clock()
+        for item in changed:
+            item.effects = _effects(item, item.thread.version + 1, now)
+        lost = await bulk(self._threads, [_save(item, next_due(item.thread)) for item in changed])
+        if lost:
+            metrics.CONFLICTS.labels("threads").inc(len(lost))
+        return frozenset(changed[index].thread.customer_id for index in lost)
+
+    async def drain(self, items: Sequence[Loaded]) -> None:
+        """Carry out what waits in these threads' outboxes; read again only where more than ours is in them."""
+        waiting = {item.thread.customer_id: list(item.effects) for item in items if not item.pending}
+        others = [item.thread.customer_id for item in items if item.pending]
+        if others:
+            async for document in self._threads.find({"_id": {"$in": others}}, {"outbox": 1}):
+                waiting[document["_id"]] = [from_document(entry) for entry in document.get("outbox", ())]
+        await self.outbox.drain(waiting)
+
+    async def due(self, partitions: Mapping[int, datetime], limit: int) -> list[Loaded]:
+        """Return threads with a timer due in their partition by the given time, earliest first."""
+        if not partitions:
+            return []
+        found = self._threads.find(
+            {"next_due": {"$lte": max(partitions.values())}, "partition": {"$in": list(partitions)}},
+            sort=[("next_due", ASCENDING)],
+            limit=limit,
+        )
+        return [_loaded(doc) async for doc in found if doc["next_due"] <= partitions[doc["partition"]]]
+
+    async def left(self, partitions: Sequence[int], before: datetime, limit: int) -> list[Loaded]:
+        """Return threads whose outbox holds effects from before `before`, oldest first."""
+        found = self._threads.find(
+            {"outbox.at": {"$exists": True, "$lt": before}, "partition": {"$in": list(partitions)}},
+            sort=[("outbox.at", ASCENDING)],
+            limit=limit,
+        )
+        return [_loaded(document) async for document in found]
+
+    # --- conversations --------------------------------------------------------------------------
+
+    async def conversation(self, conversation_id: str) -> Conversation | None:
+        """Return a Conversation by id."""
+        document = await self.conversations.find_one({"_id": conversation_id})
+        return _CONVERSATIONS.validate_python(document["state"]) if document else None
+
+
+def conversation_of(document: Document) -> Conversation:
+    """Return the Conversation stored in a document of the `conversations` collection."""
+    return _CONVERSATIONS.validate_python(document["state"])
+
+
+def _loaded(document: Document) -> Loaded:
+    state = {**document["state"], "version": document["version"], "seq": document["seq"]}
+    item = Loaded(_THREADS.validate_python(state), pending=bool(document.get("outbox")))
+    for entry in document.get("outbox", ()):
+        if entry.get("collection") == "timeline":
+            row = entry["document"]
+            item.rows[row["_id"]] = max(item.rows.get(row["_id"], 0), row.get("status_seq", 0))
+    return item
+
+
+def _save(item: Loaded, due: datetime | None) -> UpdateOne:
+    thread = item.thread
+    version = thread.version + 1
+    state = _THREADS.dump_python(thread, mode="json", exclude={"version", "seq"})
+    fields: Document = {
+        "state": state,
+        "version": version,
+        "seq": thread.seq,
+        "partition": partition_of(thread.customer_id),
+    }
+    update: Document = {
+        "$set": fields,
+        "$push": {"outbox": {"$each": [to_document(effect) for effect in item.effects]}},
+    }
+    if due is None:
+        update["$unset"] = {"next_due": ""}
+    else:
+        fields["next_due"] = due
+    # a version that is not there any more makes this an insert, and that a duplicate key: the race is seen
+    return UpdateOne({"_id": thread.customer_id, "version": thread.version}, update, upsert=True)
+
+
+def _effects(item: Loaded, version: int, now: datetime) -> list[Effect]:
+    rows: list[Effect] = [
+        Row(
+            id=f"conversation:{conversation.id}:{version}",
+            at=now,
+            collection="conversations",
+            document=_conversation_document(conversation, version),
+            how="replace",
+            guard="version",
+            late=conversation.status is not Status.CLOSED,
+        )
+        for conversation in item.conversations.values()
+    ]
+    return rows + [_effect(caused, item.thread.customer_id, now) for caused in item.caused]
+
+
+def _effect(caused: Caused, customer_id: str, now: datetime) -> Effect:
+    match caused:
+        case TimelineRow():
+            return Row(id=f"row:{caused.id}", at=now, collection="timeline", document=_row(caused))
+        case RowPatch():
+            document = {
+                "_id": caused.id,
+                "status": caused.status,
+                "status_seq": caused.status_seq,
+                **caused.fields,
+            }
+            return Row(
+                id=f"patch:{caused.id}:{caused.status_seq}",
+                at=now,
+                collection="timeline",
+                document=document,
+                how="patch",
+                guard="status_seq",
+                late=True,
+            )
+        case _:
+            return _publish(caused, customer_id, now)
+
+
+def _publish(record: Envelope, customer_id: str, now: datetime) -> Publish:
+    match record:
+        case ConversationEvent():
+            topic, key = CONVERSATIONS_EVENTS, customer_id
+        case MessageSend():
+            topic, key = MESSAGES_OUTBOUND, customer_id
+        case _:
+            command: Any = record
+            topic, key = ROUTING_COMMANDS, command.data.pool
+    return Publish(id=str(record.id), at=now, topic=topic.name, key=key, value=record.json_bytes())
+
+
+def _row(row: TimelineRow) -> Document:
+    return {
+        "_id": row.id,
+        "home": row.home,
+        "at": row.at,
+        "received_at": row.received_at,
+        "seq": row.seq,
+        "kind": row.kind,
+        "conversation_id": row.conversation_id,
+        **row.fields,
+    }
+
+
+def _conversation_document(conversation: Conversation, version: int) -> Document:
+    return {
+        "_id": conversation.id,
+        "version": version,
+        "customer_id": conversation.customer_id,
+        "open": conversation.status is not Status.CLOSED,
+        "status": conversation.status,
+        "inbox": conversation.inbox,
+        "agent": conversation.agent,
+        "topics": list(conversation.topics),
+        "opened_at": conversation.opened_at,
+        "state": _CONVERSATIONS.dump_python(conversation, mode="json"),
+    }

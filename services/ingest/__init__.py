@@ -1,0 +1,1 @@
+"""Takes providers' webhooks and visitors' messages, and has them in Kafka before it answers."""

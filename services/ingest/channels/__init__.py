@@ -1,0 +1,1 @@
+"""One module a provider: pure `verify` and `parse`."""

@@ -1,0 +1,135 @@
+"""Our own web chat widget: what a visitor's browser posts, under the visitor's token.
+
+Dedup key: (visitor, `client_id`), since the browser repeats a post it got no answer to. The
+visitor's id and what the site signed are verified; what the visitor typed into a form is not.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+
+from schemas.common import Identifier, IdentifierKind
+from services.chassis.accounts import Account
+from services.chassis.identifiers import InvalidIdentifier, identifier
+from services.chassis.text import clean
+from services.ingest.channels.items import Said, received
+from services.ingest.webhook import Arrival, Received
+
+PROVIDER = "webchat"
+_LEEWAY_SECONDS = 30
+
+
+def _any_text(value: object) -> str:
+    """Take any text: pydantic's own str refuses lone surrogates, which people can type."""
+    if not isinstance(value, str):
+        message = "must be a string"
+        raise ValueError(message)  # noqa: TRY004  (pydantic turns ValueError into a field error)
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not clean(value).strip():
+        message = "must not be empty"
+        raise ValueError(message)
+    return value
+
+
+def _short(value: str) -> str:
+    if len(value) > 255:  # noqa: PLR2004  (the limit the message names)
+        message = "must have at most 255 characters"
+        raise ValueError(message)
+    return clean(value).strip()
+
+
+AnyText = Annotated[str, PlainValidator(_any_text), WithJsonSchema({"type": "string"})]
+Words = Annotated[AnyText, AfterValidator(_not_blank)]
+Short = Annotated[AnyText, AfterValidator(_short)]
+
+
+class ChatMessage(BaseModel):
+    """What a visitor posts. `client_id` is the browser's own id of the message."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    client_id: Annotated[Short, AfterValidator(_not_blank)]
+    text: Words
+    attachments: Annotated[list[Any], Field(max_length=0)] = []
+    """Uploads come with a later version."""
+
+
+class SessionRequest(BaseModel):
+    """What starts a visitor's session: the site's word, or the visitor's own."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    identity_token: Short | None = None
+    name: Short | None = None
+    email: Short | None = None
+
+
+class BadIdentityToken(ValueError):  # noqa: N818  (the token is bad)
+    """The identity token is not signed by the site, expired, or says nothing of use."""
+
+
+def verified_identity(token: str, account: Account) -> tuple[Identifier, ...]:
+    """Return what the site vouches for in `token`, a JWT (HS256) signed with `identity_secret`.
+
+    Claims: `exp`; `external_id`, or `user_id`, or `sub`; optionally `email`. Raises BadIdentityToken.
+    """
+    claims = _claims(token, account.secrets.get("identity_secret", ""))
+    source = account.source or account.account
+    user = next((claims[name] for name in ("external_id", "user_id", "sub") if claims.get(name)), None)
+    found = []
+    try:
+        if user is not None:
+            found.append(identifier(f"external:{source}", str(user), verified=True))
+        if email := claims.get("email"):
+            found.append(identifier("email", str(email), verified=True))
+    except InvalidIdentifier as error:
+        message = f"identity_token: {error}"
+        raise BadIdentityToken(message) from None
+    if not found:
+        message = "identity_token names neither a user nor an email"
+        raise BadIdentityToken(message)
+    return tuple(found)
+
+
+def _claims(token: str, secret: str) -> Mapping[str, Any]:
+    if not secret:
+        message = "this widget has no identity_secret, so no identity can be proven"
+        raise BadIdentityToken(message)
+    try:
+        claims = jwt.decode(token, OctKey.import_key(secret.encode()), algorithms=["HS256"]).claims
+        jwt.JWTClaimsRegistry(leeway=_LEEWAY_SECONDS, exp={"essential": True}).validate(claims)
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        message = "identity_token is malformed, expired, or not signed with this widget's identity_secret"
+        raise BadIdentityToken(message) from None
+    return claims if isinstance(claims, dict) else {}
+
+
+def message(
+    posted: ChatMessage, visitor_id: str, known: Sequence[Identifier], name: str | None, arrival: Arrival
+) -> Received:
+    """Return the visitor's message; `known` are the verified identifiers of the session."""
+    visitor = Identifier(kind=IdentifierKind.VISITOR, value=visitor_id, verified=True)
+    return received(
+        arrival,
+        arrival.account,
+        Said(posted.text),
+        dedup=posted.client_id,
+        provider_message_id=posted.client_id,
+        identifiers=[visitor, *known],
+        key=visitor_id,
+        name=name,
+    )
+
+
+def schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the OpenAPI description of a request body that is read by hand."""
+    content = {"application/json": {"schema": json.loads(json.dumps(model.model_json_schema()))}}
+    return {"requestBody": {"required": True, "content": content}}

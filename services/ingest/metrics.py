@@ -1,0 +1,29 @@
+"""What ingest counts, each metric once."""
+
+from prometheus_client import Counter, Histogram
+
+RECEIVED = Counter(
+    "parley_ingest_received_webhooks_total", "Requests that came in, by provider", ["provider"]
+)
+REFUSED = Counter(
+    "parley_ingest_refused_webhooks_total",
+    "Requests not taken: forged, unknown_account, too_large, too_slow, aborted, invalid, unauthorized, "
+    "limited, unavailable",
+    ["provider", "reason"],
+)
+PUBLISHED = Counter(
+    "parley_ingest_published_items_total",
+    "Items of webhooks acknowledged by Kafka, by topic",
+    ["provider", "topic"],
+)
+QUARANTINED = Counter(
+    "parley_ingest_quarantined_items_total",
+    "Verified webhooks, or items of them, that could not be read",
+    ["provider"],
+)
+SECONDS = Histogram(
+    "parley_ingest_request_seconds",
+    "Time from a request's headers to its answer",
+    ["provider"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30),
+)

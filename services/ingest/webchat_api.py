@@ -1,0 +1,141 @@
+"""Routes for chat visitors: a session, and messages under its token. Public, so limited in rate."""
+
+import math
+import time
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ValidationError
+
+from schemas.envelope import rfc3339
+from services.chassis.accounts import Account
+from services.chassis.auth import Visitor, authenticator, unauthorized
+from services.chassis.auth import visitor as bearer_of_visitor
+from services.chassis.faults import is_transient
+from services.chassis.problems import Problem, not_found, not_yet, unavailable
+from services.ingest.api import counted, published
+from services.ingest.body import read_body
+from services.ingest.channels import webchat
+from services.ingest.channels.shapes import read_json
+from services.ingest.handlers import Intake
+from services.ingest.limits import RateLimit
+from services.ingest.settings import Settings
+from services.ingest.visitors import VisitorRecord, Visitors
+from services.ingest.webhook import BadItem
+
+_LIMIT_BYTES = 1_000_000
+_BASE = "/v1/webchat/{account}"
+_LATER = frozenset({"attachments", "typing", "read", "rating"})
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def build_router(intake: Intake, visitors: Visitors, settings: Settings) -> APIRouter:
+    """Return the visitors' routes."""
+    router = APIRouter()
+    sessions = RateLimit(settings.webchat_sessions_burst, settings.webchat_sessions_per_minute)
+    messages = RateLimit(settings.webchat_messages_burst, settings.webchat_messages_per_minute)
+
+    @router.post(f"{_BASE}/sessions", status_code=201, openapi_extra=webchat.schema(webchat.SessionRequest))
+    async def start_session(account: str, request: Request) -> Response:
+        with counted(webchat.PROVIDER):
+            widget = _widget(intake, account)
+            _limit(sessions, request.client.host if request.client else "")
+            asked = await _body(request, webchat.SessionRequest, settings)
+            visitor = await _started(visitors, asked, widget, intake)
+            tokens = authenticator(request).visitors
+            token = tokens.issue(widget.account, visitor.visitor_id, visitor.expires_at)
+            expires_at = rfc3339(visitor.expires_at)
+            return JSONResponse(
+                {"visitor_id": visitor.visitor_id, "token": token, "expires_at": expires_at}, 201
+            )
+
+    @router.post(f"{_BASE}/messages", status_code=202, openapi_extra=webchat.schema(webchat.ChatMessage))
+    async def post_message(account: str, request: Request) -> Response:
+        with counted(webchat.PROVIDER):
+            widget = _widget(intake, account)
+            visitor = await _visitor(request, widget)
+            _limit(messages, visitor.visitor_id)
+            arrival = intake.arrival(widget)
+            posted = await _body(request, webchat.ChatMessage, settings)
+            known = await _known(visitors, visitor)
+            identifiers, name = (known.identifiers, known.name) if known else ((), None)
+            item = webchat.message(posted, visitor.visitor_id, identifiers, name, arrival)
+            await published(webchat.PROVIDER, arrival, lambda: intake.publish([item], arrival))
+            return JSONResponse({"message_id": str(item.record.id)}, 202)
+
+    @router.post(f"{_BASE}/{{action}}", summary="attachments, typing, read, rating: in a later version")
+    async def later(account: str, action: str, request: Request) -> Response:
+        with counted(webchat.PROVIDER):
+            await _visitor(request, _widget(intake, account))
+            if action not in _LATER:
+                raise not_found(f"the action {action!r}")
+            raise not_yet(f"POST …/{action}")
+
+    return router
+
+
+def _widget(intake: Intake, account: str) -> Account:
+    found = intake.accounts.find(webchat.PROVIDER, account)
+    if found is None:
+        raise not_found("the web chat account")
+    return found
+
+
+async def _visitor(request: Request, widget: Account) -> Visitor:
+    visitor = await bearer_of_visitor(request)
+    if visitor.account != widget.account:
+        raise unauthorized("the visitor token is for another web chat account")
+    return visitor
+
+
+async def _started(
+    visitors: Visitors, asked: webchat.SessionRequest, widget: Account, intake: Intake
+) -> VisitorRecord:
+    try:
+        return await visitors.start(asked, widget, intake.clock())
+    except webchat.BadIdentityToken as error:
+        raise unauthorized(str(error)) from None
+    except Exception as error:
+        if is_transient(error):
+            raise unavailable("the visitors' store") from error
+        raise
+
+
+async def _known(visitors: Visitors, visitor: Visitor) -> VisitorRecord | None:
+    try:
+        return await visitors.known(visitor.visitor_id)
+    except Exception as error:
+        if is_transient(error):
+            raise unavailable("the visitors' store") from error
+        raise
+
+
+async def _body(request: Request, model: type[Body], settings: Settings) -> Body:
+    """Read and validate the body; 422 names each wrong field, 413 and 408 as for webhooks."""
+    raw = await read_body(request, _LIMIT_BYTES, settings.body_timeout_seconds)
+    try:
+        return model.model_validate(read_json(raw) if raw.strip() else {})
+    except BadItem:
+        raise Problem(422, "Unprocessable Content", "the body is not JSON") from None
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+def _invalid(error: ValidationError) -> Problem:
+    errors: list[dict[str, str]] = [
+        {
+            "field": ".".join(map(str, item["loc"])) or "body",
+            "message": item["msg"].removeprefix("Value error, "),
+        }
+        for item in error.errors(include_input=False, include_url=False)
+    ]
+    detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors)
+    return Problem(422, "Unprocessable Content", detail, errors=errors)
+
+
+def _limit(limit: RateLimit, caller: str) -> None:
+    wait = limit.wait_seconds(caller, time.monotonic())
+    if wait:
+        headers: dict[str, Any] = {"Retry-After": str(math.ceil(wait))}
+        raise Problem(429, "Too Many Requests", f"try again in {math.ceil(wait)} seconds", headers=headers)

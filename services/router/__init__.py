@@ -1,0 +1,1 @@
+"""The router: which Agent gets which Conversation, decided in one place per pool, and explained."""

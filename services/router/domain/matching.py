@@ -1,0 +1,148 @@
+"""Bringing requests and Agents together: after `settle` no request waits that somebody could take."""
+
+from heapq import heapify, heappop, heappush
+
+from schemas.ids import derive
+from schemas.routing import Explanation
+from services.router.domain.candidates import Choice, choose, is_rejected, unfit, waits_for_preferred
+from services.router.domain.decisions import GrantReason, granted, offered
+from services.router.domain.pool import Pool
+from services.router.domain.queues import Place, place
+from services.router.domain.room import shortage
+from services.router.domain.state import Need, Offer, Request, Slot, Standing
+
+
+def settle(pool: Pool) -> None:
+    """Serve what the step made servable, in serving order.
+
+    Before the step nothing waited that could be served, so only requests and Agents that changed are
+    looked at. The place an Agent would serve next only moves back while this runs, so a place that
+    turns out to be outdated is looked up again and put back.
+    """
+    heads = _changed(pool)
+    while heads:
+        where, agent_id = heappop(heads)
+        current = next_for(pool, agent_id) if agent_id else where
+        if current == where:
+            _serve(pool, pool.state.standings[where.conversation_id])
+            current = next_for(pool, agent_id) if agent_id else None
+        if current:
+            heappush(heads, (current, agent_id))
+    pool.changed_agents.clear()
+    pool.changed_requests.clear()
+
+
+def _changed(pool: Pool) -> list[tuple[Place, str]]:
+    """Return as a heap what may be servable: (place, Agent it was found for, or empty)."""
+    heads: list[tuple[Place, str]] = []
+    for agent_id in pool.changed_agents:
+        where = next_for(pool, agent_id)
+        if where:
+            heads.append((where, agent_id))
+    for conversation_id in pool.changed_requests:
+        request = pool.state.standings[conversation_id].request
+        if request and not request.offer:
+            heads.append((place(conversation_id, request), ""))
+    heapify(heads)
+    return heads
+
+
+def _serve(pool: Pool, standing: Standing) -> None:
+    request = standing.request
+    if request is None or request.offer:
+        return
+    choice = choose(pool, standing, request)
+    if choice:
+        bestow(pool, standing, request, choice, "push")
+
+
+def next_for(pool: Pool, agent_id: str, *, asked: bool = False) -> Place | None:
+    """Return the first place in serving order that the Agent could serve now.
+
+    An Agent who asked may also have what they declined, or what waits for its preferred Agent.
+    """
+    agent = pool.state.agents.get(agent_id)
+    if agent is None or not agent.signed_on or agent.away:
+        return None
+    best: Place | None = None
+    for inbox in agent.inboxes:
+        for line, places in pool.queues.lines(inbox):
+            if best and places[0] > best:
+                continue
+            if unfit(agent, line) or shortage(agent, pool.hands[agent_id], line.classes, own=""):
+                continue
+            for where in places:
+                if best and where > best:
+                    break
+                if asked or _open_to(pool, where.conversation_id, agent_id):
+                    best = where
+                    break
+    return best
+
+
+def _open_to(pool: Pool, conversation_id: str, agent_id: str) -> bool:
+    request = pool.state.standings[conversation_id].request
+    if request is None or is_rejected(request, agent_id, pool.now):
+        return False
+    return request.need.preferred == agent_id or not waits_for_preferred(pool, conversation_id, request)
+
+
+def bestow(pool: Pool, standing: Standing, request: Request, choice: Choice, reason: GrantReason) -> None:
+    """Grant the Conversation, or ask first where the Agent's profile says so."""
+    if choice.agent.accepts_by_itself(request.need.classes):
+        give(
+            pool,
+            standing,
+            request.need,
+            epoch=request.epoch,
+            agent=choice.agent.id,
+            reason=reason,
+            explanation=choice.explanation,
+        )
+        return
+    offer = Offer(
+        id=derive("routing.offer", pool.state.pool, pool.state.decided + 1),
+        agent=choice.agent.id,
+        expires_at=pool.after(pool.state.policy.offer_seconds),
+        reason="pull" if reason == "pull" else "push",
+        explanation=choice.explanation,
+    )
+    pool.reserve(standing, request, offer)
+    offered(pool, standing, request.need, request.epoch, offer)
+    pool.touched.offers[offer.id] = offer_view(pool, standing, request, offer, "open")
+
+
+def give(
+    pool: Pool,
+    standing: Standing,
+    need: Need,
+    *,
+    epoch: int,
+    agent: str,
+    reason: GrantReason,
+    explanation: Explanation,
+    forced: bool = False,
+) -> None:
+    """Let the Agent have the Conversation."""
+    grant = granted(
+        pool, standing, need, epoch=epoch, agent=agent, reason=reason, forced=forced, explanation=explanation
+    )
+    pool.occupy(standing, Slot(need, epoch, agent, pool.now, grant))
+
+
+def offer_view(
+    pool: Pool, standing: Standing, request: Request, offer: Offer, state: str
+) -> dict[str, object]:
+    """Return an offer as Agents see it."""
+    return {
+        "id": str(offer.id),
+        "pool": pool.state.pool,
+        "agent": offer.agent,
+        "conversation_id": standing.conversation_id,
+        "customer_id": standing.customer_id,
+        "inbox": request.need.inbox,
+        "channel": str(request.need.channel),
+        "channel_class": str(request.need.classes[0]),
+        "expires_at": offer.expires_at,
+        "state": state,
+    }

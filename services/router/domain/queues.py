@@ -1,0 +1,85 @@
+"""Waiting requests in serving order, in one line per kind of need.
+
+Requests of one line differ in nothing that decides who may serve them, except past rejections and a
+preferred Agent. So to find an Agent's next Conversation it is enough to look at the heads of lines.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from schemas.common import Channel
+from services.router.domain.state import RANK, Classes, Need, Request
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class Place(NamedTuple):
+    """Where a request stands; the smaller is served first."""
+
+    rank: int
+    urgency: int
+    """Priority, negated."""
+    due_at: datetime
+    behind: bool
+    """False for those that had an Agent and lost them."""
+    requested_at: datetime
+    arrival: int
+    conversation_id: str
+
+
+class Line(NamedTuple):
+    """What requests of one line have in common."""
+
+    channel: Channel
+    classes: Classes
+    skills: tuple[tuple[str, int], ...]
+
+
+def place(conversation_id: str, request: Request) -> Place:
+    """Return the request's place: class, priority, due time, lost Agent, age, arrival."""
+    need = request.need
+    return Place(
+        RANK[need.classes[0]],
+        -need.priority,
+        need.due_at or _NEVER,
+        not request.ahead,
+        need.requested_at,
+        request.arrival,
+        conversation_id,
+    )
+
+
+def line(need: Need) -> Line:
+    """Return the line in which `need` waits."""
+    return Line(need.channel, need.classes, need.skills)
+
+
+class Queues:
+    """All lines of a pool, by Inbox."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, dict[Line, list[Place]]] = {}
+
+    def add(self, need: Need, where: Place) -> None:
+        """Put a request in its line."""
+        insort(self._lines.setdefault(need.inbox, {}).setdefault(line(need), []), where)
+
+    def remove(self, need: Need, where: Place) -> None:
+        """Take it out of its line, if it is there."""
+        lines = self._lines.get(need.inbox, {})
+        places = lines.get(line(need), [])
+        index = bisect_left(places, where)
+        if index < len(places) and places[index] == where:
+            del places[index]
+            if not places:
+                del lines[line(need)]
+
+    def lines(self, inbox: str) -> Iterator[tuple[Line, list[Place]]]:
+        """Give the lines of an Inbox that are not empty."""
+        yield from self._lines.get(inbox, {}).items()
+
+    def inboxes(self) -> list[str]:
+        """Return the Inboxes that ever had a line, sorted."""
+        return sorted(self._lines)

@@ -1,0 +1,246 @@
+"""The simulated providers' sending APIs: what they check, answer, remember and call back."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+import pytest
+
+from deploy.local.signing import meta_signature, twilio_signature
+from deploy.local.simulator.app import build_simulator
+from services.chassis.accounts import Account, Accounts
+
+PUBLIC, LOCAL = "https://parley.example", "http://127.0.0.1:8080"
+CALLBACK = f"{PUBLIC}/ingest/v1/twilio-sms/demo"
+SMS = "/dev/providers/twilio-sms/2010-04-01/Accounts/AC1/Messages.json"
+WHATSAPP = "/dev/providers/whatsapp/v23.0/900100200300/messages"
+MIME = "/dev/providers/mime/messages"
+TEXT = {"To": "+15551230001", "From": "+15550001111", "Body": "hello & bye", "StatusCallback": CALLBACK}
+CLOUD = {
+    "messaging_product": "whatsapp",
+    "to": "31612345678",
+    "type": "text",
+    "text": {"body": "hello"},
+    "biz_opaque_callback_data": "ours-1",
+}
+MAIL = (
+    b"From: Support <support@parley.example>\r\nTo: ann@mail.example.org\r\nSubject: Re: Lamp\r\n"
+    b"Message-ID: <out-1@parley.example>\r\nIn-Reply-To: <m1@mail.example.org>\r\n"
+    b"Date: Thu, 01 Jan 2026 00:00:00 +0000\r\n\r\nIt is on its way.\r\n"
+)
+
+ACCOUNTS = Accounts(
+    [
+        Account(
+            provider="twilio-sms",
+            account="demo",
+            channel="sms",
+            address="+15550001111",
+            inbox="support",
+            secrets={"account_sid": "AC1", "auth_token": "token"},
+        ),
+        Account(
+            provider="whatsapp",
+            account="demo",
+            channel="whatsapp",
+            address="900100200300",
+            inbox="support",
+            secrets={"app_secret": "secret", "access_token": "access"},
+        ),
+        Account(
+            provider="mime",
+            account="demo",
+            channel="email",
+            address="support@parley.example",
+            inbox="support",
+            secrets={"token": "bearer"},
+        ),
+    ]
+)
+
+
+@dataclass
+class Stack:
+    """The simulator, and the stack it calls back."""
+
+    http: httpx.AsyncClient
+    simulator: Any
+    received: list[tuple[str, Mapping[str, str], bytes]] = field(default_factory=list)
+    failures: int = 0
+
+    async def take(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        if self.failures:
+            self.failures -= 1
+            return 503
+        self.received.append((url, headers, body))
+        return 200
+
+    async def sms(self, key: str = "token", **change: str) -> httpx.Response:
+        return await self.http.post(SMS, data=TEXT | change, auth=("AC1", key))
+
+    async def whatsapp(self, key: str = "access", **change: object) -> httpx.Response:
+        return await self.http.post(WHATSAPP, json=CLOUD | change, headers={"Authorization": f"Bearer {key}"})
+
+    async def mail(self, key: str = "bearer", raw: bytes = MAIL) -> httpx.Response:
+        return await self.http.post(MIME, content=raw, headers={"Authorization": f"Bearer {key}"})
+
+    async def behave(self, **behaviour: object) -> None:
+        (await self.http.post("/dev/providers/behaviour", json=behaviour)).raise_for_status()
+
+    async def sent(self) -> list[dict[str, str]]:
+        entries: list[dict[str, str]] = (await self.http.get("/dev/providers/sent")).json()
+        return entries
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[Stack]:
+    built: list[Stack] = []
+
+    async def post(url: str, headers: Mapping[str, str], body: bytes) -> int:
+        return await built[0].take(url, headers, body)
+
+    app = build_simulator(ACCOUNTS, public_url=PUBLIC, local_url=LOCAL, post=post, pause=0)
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url=LOCAL) as http,
+    ):
+        built.append(Stack(http, app))
+        yield built[0]
+
+
+async def settled(stack: Stack) -> None:
+    async with asyncio.timeout(5):
+        await stack.simulator.state.callbacks.settled()
+
+
+async def test_twilio_takes_a_message_and_reports_sent_then_delivered(stack: Stack) -> None:
+    answer = await stack.sms()
+    assert (answer.status_code, answer.json()["status"]) == (201, "queued")
+    sid = answer.json()["sid"]
+    assert [entry | {"at": ""} for entry in await stack.sent()] == [
+        {
+            "provider": "twilio-sms",
+            "account": "demo",
+            "from": "+15550001111",
+            "to": "+15551230001",
+            "text": "hello & bye",
+            "provider_message_id": sid,
+            "at": "",
+        }
+    ]
+    await settled(stack)
+    forms = [dict(parse_qsl(body.decode(), keep_blank_values=True)) for _, _, body in stack.received]
+    assert [(form["MessageSid"], form["MessageStatus"]) for form in forms] == [
+        (sid, "sent"),
+        (sid, "delivered"),
+    ]
+
+
+async def test_twilio_callbacks_go_to_the_local_address_with_a_signature_over_the_public_one(
+    stack: Stack,
+) -> None:
+    await stack.sms()
+    await settled(stack)
+    url, headers, body = stack.received[0]
+    assert url == f"{LOCAL}/ingest/v1/twilio-sms/demo"
+    assert headers["X-Twilio-Signature"] == twilio_signature("token", CALLBACK, parse_qsl(body.decode()))
+
+
+async def test_a_callback_to_anywhere_else_is_not_made(stack: Stack) -> None:
+    await stack.sms(StatusCallback="https://parley.example.org/ingest/v1/twilio-sms/demo")
+    await settled(stack)
+    assert stack.received == []
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"key": "wrong"}, 401, 20003),
+        ({"To": "nobody"}, 400, 21211),
+        ({"Body": ""}, 400, 21602),
+        ({"From": "+15559999999"}, 400, 21606),
+    ],
+)
+async def test_twilio_refuses_what_twilio_refuses(
+    stack: Stack, change: dict[str, str], status: int, code: int
+) -> None:
+    answer = await stack.sms(**change)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert await stack.sent() == []
+
+
+async def test_whatsapp_takes_a_message_and_reports_until_read(stack: Stack) -> None:
+    answer = await stack.whatsapp()
+    wamid = answer.json()["messages"][0]["id"]
+    assert [(entry["to"], entry["callback_data"]) for entry in await stack.sent()] == [
+        ("31612345678", "ours-1")
+    ]
+    await settled(stack)
+    statuses = []
+    for url, headers, body in stack.received:
+        assert url == f"{LOCAL}/ingest/v1/whatsapp/demo"
+        assert headers["X-Hub-Signature-256"] == meta_signature("secret", body)
+        value = json.loads(body)["entry"][0]["changes"][0]["value"]
+        assert value["metadata"]["phone_number_id"] == "900100200300"
+        statuses += value["statuses"]
+    assert [(s["id"], s["status"], s["biz_opaque_callback_data"]) for s in statuses] == [
+        (wamid, "sent", "ours-1"),
+        (wamid, "delivered", "ours-1"),
+        (wamid, "read", "ours-1"),
+    ]
+
+
+async def test_whatsapp_tries_a_webhook_again_until_it_is_taken(stack: Stack) -> None:
+    stack.failures = 2
+    await stack.whatsapp()
+    await settled(stack)
+    assert len(stack.received) == 3
+
+
+async def test_whatsapp_refuses_another_token_and_a_message_without_text(stack: Stack) -> None:
+    assert (await stack.whatsapp(key="wrong")).json()["error"]["code"] == 190
+    assert (await stack.whatsapp(text={})).json()["error"]["code"] == 100
+    assert await stack.sent() == []
+
+
+async def test_mail_is_read_into_the_list(stack: Stack) -> None:
+    answer = await stack.mail()
+    assert (answer.status_code, answer.json()) == (202, {"id": "<out-1@parley.example>"})
+    (entry,) = await stack.sent()
+    assert entry["to"] == "ann@mail.example.org"
+    assert entry["text"].strip() == "It is on its way."
+    assert entry["in_reply_to"] == "<m1@mail.example.org>"
+
+
+async def test_mail_without_a_token_or_a_message_id_is_refused(stack: Stack) -> None:
+    assert (await stack.mail(key="wrong")).status_code == 401
+    assert (await stack.mail(raw=MAIL.replace(b"Message-ID", b"X-Other"))).status_code == 422
+    assert await stack.sent() == []
+
+
+@pytest.mark.parametrize(("mode", "status"), [("fail", 500), ("rate_limited", 429), ("reject", 400)])
+async def test_a_failing_provider_sends_nothing_and_recovers_after_the_count(
+    stack: Stack, mode: str, status: int
+) -> None:
+    for provider, send in (("twilio-sms", stack.sms), ("whatsapp", stack.whatsapp)):
+        await stack.behave(provider=provider, mode=mode, count=2)
+        assert [(await send()).status_code // 100 for _ in range(3)] == [status // 100, status // 100, 2]
+    assert len(await stack.sent()) == 2
+
+
+async def test_an_undelivered_message_is_accepted_and_reported_failed(stack: Stack) -> None:
+    await stack.behave(provider="twilio-sms", mode="undelivered", count=1)
+    assert (await stack.sms()).status_code == 201
+    await settled(stack)
+    form = dict(parse_qsl(stack.received[-1][2].decode()))
+    assert (form["MessageStatus"], form["ErrorCode"]) == ("undelivered", "30003")
+
+
+async def test_an_order_that_makes_no_sense_is_refused(stack: Stack) -> None:
+    answer = await stack.http.post("/dev/providers/behaviour", json={"provider": "pigeon", "mode": "ok"})
+    assert answer.status_code == 422
