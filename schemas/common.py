@@ -71,7 +71,7 @@ class BlobRef(Model):
 
 
 class Attachment(Model):
-    """A file that came with a message. Either stored (`blob`) or still at the provider (`url`, `media_id`)."""
+    """A file that came with a message: stored (`blob`), or still at the provider (`url`, `media_id`)."""
 
     content_type: str | None = None
     filename: str | None = None

@@ -1,5 +1,6 @@
-"""From a provider's webhook to an identified message: `messages.inbound`, `messages.identified`,
-`messages.delivery` and the quarantine.
+"""From a provider's webhook to an identified message.
+
+Topics `messages.inbound`, `messages.identified`, `messages.delivery` and `webhooks.quarantine`.
 """
 
 from typing import Literal

@@ -1,5 +1,7 @@
-"""Between conversation, Agents and router: `routing.commands` (key: pool), `routing.decisions`
-(key: Customer) and `agents.events` (key: Agent).
+"""Between conversation, Agents and router.
+
+Topics `routing.commands` (key: pool), `routing.decisions` (key: Customer) and `agents.events`
+(key: Agent).
 """
 
 from enum import StrEnum

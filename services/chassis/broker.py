@@ -38,6 +38,8 @@ _BROKEN_PRODUCER = (
 )
 """After these an idempotent producer never recovers; a new one must take its place."""
 
+_CLOSE_SECONDS = 5.0
+
 MAX_RECORD_BYTES = 1_000_000
 """Largest record we ask a broker to take; contents above 256 kB go to the blob store before."""
 
@@ -156,7 +158,9 @@ class Subscription:
         group: str | None,
         listener: ConsumerRebalanceListener | None = None,
     ) -> None:
-        self._broker = _broker(settings, client_id)
+        rebalance_ms = int((settings.drain_timeout_seconds + 10) * 1000)
+        # a JoinGroup is answered only when all members have drained, so requests may last longer than that
+        self._broker = _broker(settings, client_id, request_timeout_ms=rebalance_ms + 10_000)
         options: dict[str, Any] = {}
         if listener is not None:
             options["listener"] = listener
@@ -167,7 +171,7 @@ class Subscription:
             ack_policy=AckPolicy.MANUAL,
             session_timeout_ms=int(settings.session_timeout_seconds * 1000),
             heartbeat_interval_ms=int(settings.session_timeout_seconds * 100),
-            rebalance_timeout_ms=int((settings.drain_timeout_seconds + 10) * 1000),
+            rebalance_timeout_ms=rebalance_ms,
             max_poll_interval_ms=300_000,
             fetch_max_wait_ms=250,
             **options,
@@ -181,11 +185,15 @@ class Subscription:
         return consumer
 
     async def stop(self) -> None:
-        """Leave the group and close."""
-        await self._broker.stop()
+        """Leave the group and close; a broker that does not answer is not waited for."""
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._broker.stop()
+        except TimeoutError:
+            log.warning("close_timed_out")
 
 
-def _broker(settings: Settings, client_id: str) -> KafkaBroker:
+def _broker(settings: Settings, client_id: str, *, request_timeout_ms: int = 10_000) -> KafkaBroker:
     return KafkaBroker(
         settings.kafka_bootstrap_servers.split(","),
         client_id=client_id,
@@ -194,7 +202,7 @@ def _broker(settings: Settings, client_id: str) -> KafkaBroker:
         allow_auto_create_topics=False,
         linger_ms=2,
         max_request_size=MAX_RECORD_BYTES + 100_000,
-        request_timeout_ms=10_000,
+        request_timeout_ms=request_timeout_ms,
         retry_backoff_ms=100,
         metadata_max_age_ms=30_000,
         logger=None,

@@ -255,7 +255,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
                 return _fate((await self._persist(kafka, lambda: self.consumer.handle([delivery])))[0])
             except _AbandonedError:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (whatever a handler raises must get a fate)
                 if attempt == ATTEMPTS:
                     log.error(
                         "record_failed",

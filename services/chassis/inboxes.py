@@ -76,6 +76,6 @@ def _by_name(file: str, inboxes: list[Inbox]) -> dict[str, Inbox]:
         fallback = named.get(inbox.fallback)
         if fallback is None or fallback is inbox or fallback.pool != inbox.pool:
             raise BadInboxes(
-                f"{file}: Inbox {inbox.name}: fallback: {inbox.fallback} must be another Inbox of pool {inbox.pool}"
+                f"{file}: Inbox {inbox.name}: fallback: {inbox.fallback} is no other Inbox of its pool"
             )
     return named

@@ -47,8 +47,9 @@ async def ping(database: Database) -> None:
 async def bulk(collection: Collection, operations: Sequence[Any], *, ordered: bool = False) -> frozenset[int]:
     """Run `operations` in one round trip and return the indexes lost to a duplicate `_id`.
 
-    Any other failure, a violated unique index of ours among them, is raised. With `upsert=True` on `{_id, version}` a lost race is such a
-    duplicate key, told by its index; without upsert it would pass unseen.
+    Any other failure, a violated unique index of ours among them, is raised. With `upsert=True` on
+    `{_id, version}` a lost race is such a duplicate key, told by its index; without upsert it would
+    pass unseen.
     """
     if not operations:
         return frozenset()

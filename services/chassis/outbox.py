@@ -124,8 +124,7 @@ class Outbox:
                 if row.late is late:
                     by_collection.setdefault(row.collection, []).append(row)
             for name, of_collection in by_collection.items():
-                # ordered within one document by the guards; a duplicate key means: there already, or newer
-                await bulk(self._database[name], [_operation(row) for row in of_collection])
+                await bulk(self._database[name], [item for row in of_collection for item in _operations(row)])
 
     async def observe(self) -> None:
         """Measure the age of the oldest effect that is still pending."""
@@ -148,12 +147,14 @@ class Outbox:
         )
 
 
-def _operation(row: Row) -> UpdateOne | ReplaceOne[Any]:
+def _operations(row: Row) -> list[UpdateOne | ReplaceOne[Any]]:
     identity = row.document["_id"]
     fields = {name: value for name, value in row.document.items() if name != "_id"}
+    absent = UpdateOne({"_id": identity}, {"$setOnInsert": fields}, upsert=True)
     if row.how == "insert":
-        return UpdateOne({"_id": identity}, {"$setOnInsert": fields}, upsert=True)
+        return [absent]
     newer = fields[row.guard]
     if row.how == "replace":
-        return ReplaceOne({"_id": identity, row.guard: {"$lt": newer}}, row.document, upsert=True)
-    return UpdateOne({"_id": identity, row.guard: {"$not": {"$gte": newer}}}, {"$set": fields})
+        # no upsert on the guard: a repeat would then break our unique indexes as well as that of `_id`
+        return [absent, ReplaceOne({"_id": identity, row.guard: {"$lt": newer}}, row.document)]
+    return [UpdateOne({"_id": identity, row.guard: {"$not": {"$gte": newer}}}, {"$set": fields})]

@@ -105,7 +105,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def on_fault(request: Request, error: Exception) -> JSONResponse:
-        """A dependency that is down is a 503; anything else is our bug: logged, and shown without its text."""
+        """A dependency that is down is a 503; anything else is a bug: logged, its text not shown."""
         route: Any = request.scope.get("route")
         path = getattr(route, "path", "unknown")
         if is_transient(error):

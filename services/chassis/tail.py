@@ -71,7 +71,7 @@ class Tail:
             TopicPartition(topic.name, number) for topic in self.topics for number in range(topic.partitions)
         ]
         async with asyncio.timeout(10):
-            while not kafka.assignment() >= set(wanted):
+            while not kafka.assignment() >= set(wanted):  # noqa: ASYNC110  (aiokafka tells nobody)
                 await asyncio.sleep(0.02)
         for tp in wanted:
             known = self.positions.get((tp.topic, tp.partition))

@@ -50,7 +50,9 @@ def routes(parts: Parts) -> APIRouter:
     router = APIRouter()
     router.include_router(_reads(parts))
     router.include_router(_words(parts))
+    router.include_router(_plain_actions(parts))
     router.include_router(_actions(parts))
+    router.include_router(_labels(parts))
     router.include_router(_later())
     return router
 
@@ -142,81 +144,70 @@ def _words(parts: Parts) -> APIRouter:
     return router
 
 
-def _actions(parts: Parts) -> APIRouter:
+Act = Callable[[Conversation, Principal, UUID], Awaitable[Conversation]]
+
+
+async def _act(
+    parts: Parts, request: Request, caller: Principal, conversation_id: str, body: object, work: Act
+) -> Response:
+    async def run(command: UUID) -> Answer:
+        found = await parts.access.conversation(caller, conversation_id)
+        return Answer(200, conversation_view(await work(found, caller, command)))
+
+    return await parts.once.once(request, caller.subject, body, run)
+
+
+def _plain_actions(parts: Parts) -> APIRouter:
+    """Actions without a body."""
     router = APIRouter(prefix="/v1/conversations/{conversation_id}")
     commands = parts.commands
+    table: dict[str, Act] = {
+        "take": commands.take,
+        "reopen": lambda found, caller, command: commands.change(
+            found, command, Action.REOPEN, lambda draft: lifecycle.reopen(draft, agent=caller.subject)
+        ),
+        "no-reply-needed": lambda found, _, command: commands.change(
+            found, command, Action.NO_REPLY_NEEDED, lifecycle.no_reply_needed
+        ),
+        "unassign": lambda found, _, command: commands.change(
+            found, command, Action.UNASSIGN, lifecycle.unassign
+        ),
+    }
 
-    async def act(
-        request: Request,
-        caller: Principal,
-        conversation_id: str,
-        body: object,
-        work: Callable[[Conversation, UUID], Awaitable[Conversation]],
-    ) -> Response:
-        async def run(command: UUID) -> Answer:
-            found = await parts.access.conversation(caller, conversation_id)
-            return Answer(200, conversation_view(await work(found, command)))
+    def route(work: Act) -> Callable[..., Awaitable[Response]]:
+        async def endpoint(request: Request, caller: Agent, conversation_id: str) -> Response:
+            return await _act(parts, request, caller, conversation_id, None, work)
 
-        return await parts.once.once(request, caller.subject, body, run)
+        return endpoint
+
+    for name, work in table.items():
+        router.add_api_route(f"/{name}", route(work), methods=["POST"], name=name)
+
+    @router.post("/contacts/{contact_id}/end")
+    async def end_contact(request: Request, caller: Agent, conversation_id: str, contact_id: str) -> Response:
+        async def work(found: Conversation, _: Principal, command: UUID) -> Conversation:
+            return await commands.end_contact(found, command, contact_id)
+
+        return await _act(parts, request, caller, conversation_id, None, work)
+
+    return router
+
+
+def _actions(parts: Parts) -> APIRouter:
+    """Actions with a body."""
+    router = APIRouter(prefix="/v1/conversations/{conversation_id}")
+    commands = parts.commands
 
     @router.post("/close")
     async def close(
         request: Request, caller: Agent, conversation_id: str, body: CloseInput | None = None
     ) -> Response:
-        confirmed = body.confirmed if body else None
+        asked = body or CloseInput()
 
-        async def work(found: Conversation, command: UUID) -> Conversation:
-            if found.status is Status.CLOSED:
-                return found
-            return await commands.change(
-                found, command, Action.CLOSE, lambda draft: lifecycle.close(draft, confirmed=confirmed)
-            )
+        async def work(found: Conversation, _: Principal, command: UUID) -> Conversation:
+            return await commands.close(found, command, confirmed=asked.confirmed)
 
-        return await act(request, caller, conversation_id, {"confirmed": confirmed}, work)
-
-    @router.post("/reopen")
-    async def reopen(request: Request, caller: Agent, conversation_id: str) -> Response:
-        return await act(
-            request,
-            caller,
-            conversation_id,
-            None,
-            lambda found, command: commands.change(
-                found, command, Action.REOPEN, lambda draft: lifecycle.reopen(draft, agent=caller.subject)
-            ),
-        )
-
-    @router.post("/no-reply-needed")
-    async def no_reply_needed(request: Request, caller: Agent, conversation_id: str) -> Response:
-        return await act(
-            request,
-            caller,
-            conversation_id,
-            None,
-            lambda found, command: commands.change(
-                found, command, Action.NO_REPLY_NEEDED, lifecycle.no_reply_needed
-            ),
-        )
-
-    @router.post("/take")
-    async def take(request: Request, caller: Agent, conversation_id: str) -> Response:
-        return await act(
-            request,
-            caller,
-            conversation_id,
-            None,
-            lambda found, command: commands.take(found, caller, command),
-        )
-
-    @router.post("/unassign")
-    async def unassign(request: Request, caller: Agent, conversation_id: str) -> Response:
-        return await act(
-            request,
-            caller,
-            conversation_id,
-            None,
-            lambda found, command: commands.change(found, command, Action.UNASSIGN, lifecycle.unassign),
-        )
+        return await _act(parts, request, caller, conversation_id, asked.model_dump(), work)
 
     @router.post("/transfer")
     async def transfer(
@@ -227,49 +218,40 @@ def _actions(parts: Parts) -> APIRouter:
         if body.inbox is not None and body.inbox not in parts.inboxes:
             raise invalid("inbox", f"{body.inbox} is none of: {', '.join(sorted(parts.inboxes))}")
 
-        async def work(found: Conversation, command: UUID) -> Conversation:
+        async def work(found: Conversation, caller: Principal, command: UUID) -> Conversation:
             if body.agent is not None:
                 return await commands.transfer_to_agent(found, command, body.agent, force=body.force)
-            assert body.inbox is not None  # noqa: S101  (the model has one of the two)
-            return await commands.transfer_to_inbox(found, caller, command, parts.inboxes[body.inbox])
+            return await commands.transfer_to_inbox(found, caller, command, parts.inboxes[str(body.inbox)])
 
-        return await act(request, caller, conversation_id, body.model_dump(mode="json"), work)
+        return await _act(parts, request, caller, conversation_id, body.model_dump(), work)
+
+    return router
+
+
+def _labels(parts: Parts) -> APIRouter:
+    """What Agents mark a Conversation with."""
+    router = APIRouter(prefix="/v1/conversations/{conversation_id}")
+    commands = parts.commands
 
     @router.put("/topics")
     async def topics(request: Request, caller: Agent, conversation_id: str, body: TopicsInput) -> Response:
-        return await act(
-            request,
-            caller,
-            conversation_id,
-            body.model_dump(mode="json"),
-            lambda found, command: commands.change(
+        async def work(found: Conversation, _: Principal, command: UUID) -> Conversation:
+            return await commands.change(
                 found, command, Action.TOPICS, lambda draft: lifecycle.set_topics(draft, body.topics)
-            ),
-        )
+            )
+
+        return await _act(parts, request, caller, conversation_id, body.model_dump(), work)
 
     @router.put("/priority")
     async def priority(
         request: Request, caller: Agent, conversation_id: str, body: PriorityInput
     ) -> Response:
-        return await act(
-            request,
-            caller,
-            conversation_id,
-            body.model_dump(mode="json"),
-            lambda found, command: commands.change(
+        async def work(found: Conversation, _: Principal, command: UUID) -> Conversation:
+            return await commands.change(
                 found, command, Action.PRIORITY, lambda draft: lifecycle.set_priority(draft, body.priority)
-            ),
-        )
+            )
 
-    @router.post("/contacts/{contact_id}/end")
-    async def end_contact(request: Request, caller: Agent, conversation_id: str, contact_id: str) -> Response:
-        return await act(
-            request,
-            caller,
-            conversation_id,
-            None,
-            lambda found, command: commands.end_contact(found, command, contact_id),
-        )
+        return await _act(parts, request, caller, conversation_id, body.model_dump(), work)
 
     return router
 

@@ -9,7 +9,7 @@ from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.delivery import Stage
 from services.chassis.idempotency import Commands as Once
-from services.chassis.inboxes import Inboxes
+from services.chassis.inboxes import load_inboxes
 from services.chassis.mongo import Database, connect
 from services.chassis.service import Service, build, every
 from services.conversation.access import Access
@@ -36,7 +36,7 @@ def build_app(
     settings = settings or ConversationSettings()
     publisher = publisher or KafkaPublisher(settings, NAME)
     database = database if database is not None else connect(settings, NAME)
-    inboxes = Inboxes.load(settings.agents_file)
+    inboxes = load_inboxes(settings.agents_file)
     store = Store(database, publisher, clock)
     threads = Threads(store, inboxes, next_due, clock)
     access = Access(store)

@@ -49,6 +49,16 @@ class Commands:
         thread = await self._threads.command(conversation.customer_id, command, decide)
         return _of(thread, conversation)
 
+    async def close(
+        self, conversation: Conversation, command: UUID, *, confirmed: bool | None
+    ) -> Conversation:
+        """Close it; one that is closed stays as it is."""
+        if conversation.status is Status.CLOSED:
+            return conversation
+        return await self.change(
+            conversation, command, Action.CLOSE, lambda draft: lifecycle.close(draft, confirmed=confirmed)
+        )
+
     # --- words ----------------------------------------------------------------------------------
 
     async def reply(self, conversation: Conversation, caller: Principal, command: UUID, reply: Reply) -> UUID:

@@ -37,7 +37,7 @@ class Store:
         self.outbox = Outbox(database, "threads", publisher)
 
     async def prepare(self) -> None:
-        """Create the indexes. The unique one is the backstop of "one open Conversation", not its mechanism."""
+        """Create the indexes. The unique one is a backstop: versions keep the rule."""
         await self._threads.create_index(
             [("next_due", ASCENDING)],
             partialFilterExpression={"next_due": {"$exists": True}},
@@ -90,7 +90,7 @@ class Store:
     async def save(
         self, changed: Sequence[Loaded], next_due: Callable[[Thread], datetime | None]
     ) -> frozenset[str]:
-        """Save each thread with its effects in one write; return the Customers lost to another writer."""
+        """Save each thread with its effects in one write; return the Customers lost to others."""
         now = self._clock()
         for item in changed:
             item.effects = _effects(item, item.thread.version + 1, now)

@@ -61,8 +61,8 @@ class Store(Protocol):
     async def show(self, changes: Changes) -> None:
         """Update the read models, never over a newer state; replies last."""
 
-    async def mark_published(self, pool: str, n: int) -> None:
-        """Note that all of the pool's entries up to `n` are published."""
+    async def mark_published(self, pool: str, numbers: Sequence[int]) -> None:
+        """Note that these entries of the pool are published."""
 
     async def keep_snapshot(self, pool: str, n: int, document: dict[str, Any]) -> None:
         """Keep the pool as it is after entry `n`."""
@@ -74,7 +74,7 @@ class Observer(Protocol):
     def stepped(self, pool: str, steps: Sequence[Step], seconds: float) -> None:
         """Count a batch that was journaled."""
 
-    def watched(self, pool: Pool) -> None:
+    def watched(self, pool: Pool, now: datetime) -> None:
         """Measure queues and capacity of an owned pool."""
 
     def lost(self, pool: str, *, conflict: bool) -> None:
@@ -180,7 +180,7 @@ class Router:
         if inputs:
             await self._advance(owned, inputs, tuple(Given(encode(each)) for each in inputs), moment)
             await self._flush(owned)
-        self._observer.watched(owned.pool)
+        self._observer.watched(owned.pool, moment)
 
     # --- ownership ------------------------------------------------------------------------------
 
@@ -247,7 +247,7 @@ class Router:
             return
         await self._store.show(owned.changes)
         await self._publisher.publish([record for entry in owned.pending for record in entry.outgoing])
-        await self._store.mark_published(owned.name, owned.n)
+        await self._store.mark_published(owned.name, [entry.n for entry in owned.pending])
         owned.pending, owned.changes = [], None
         if owned.n - owned.snapshot_n >= self._snapshot_every:
             await self._store.keep_snapshot(owned.name, owned.n, dump(owned))

@@ -1,8 +1,9 @@
 """The router's MongoDB: journal, snapshots, and the read models that any replica answers from.
 
 `journal` holds one document per entry, unique by (pool, n): whoever writes the next number is the owner.
-Read models (`agents`, `requests` by pool and Conversation, `offers`, `handling`, `outcomes`) carry the entry number they show; a write never replaces a newer one. The lost race is an
-E11000 on `_id`, which is what should happen and therefore ignored.
+Read models (`agents`, `requests` by pool and Conversation, `offers`, `handling`, `outcomes`) carry the entry
+number they show; a write never replaces a newer one. The lost race is an E11000 on `_id`, which is what
+should happen and therefore ignored.
 """
 
 import json
@@ -29,7 +30,7 @@ class MongoStore:
     """Behind the handlers' Store."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = self._database = database
         self._journal = database["journal"]
         self._snapshots = database["snapshots"]
 
@@ -52,17 +53,18 @@ class MongoStore:
     async def append(self, entry: Entry) -> None:
         """See Store."""
         if entry.n == 1:
-            await self._database["pools"].update_one({"_id": entry.pool}, {"$setOnInsert": {"at": entry.at}}, upsert=True)
+            await self._database["pools"].update_one(
+                {"_id": entry.pool}, {"$setOnInsert": {"at": entry.at}}, upsert=True
+            )
         try:
             await self._journal.insert_one(_document(entry))
         except DuplicateKeyError as error:
             raise PoolTaken(entry.pool) from error
 
-    async def mark_published(self, pool: str, n: int) -> None:
+    async def mark_published(self, pool: str, numbers: Sequence[int]) -> None:
         """See Store."""
-        await self._journal.update_many(
-            {"pool": pool, "n": {"$lte": n}, "published": False}, {"$set": {"published": True}}
-        )
+        keys = [f"{pool}/{n}" for n in numbers]
+        await self._journal.update_many({"_id": {"$in": keys}}, {"$set": {"published": True}})
 
     async def history(self, pool: str) -> History:
         """See Store."""
@@ -102,9 +104,15 @@ class MongoStore:
             for key in touched.conversations
             if (view := request_view(pool, key)) is not None
         }
-        handling = {f"{name}/{inbox}/{kind}": handling_view(pool, inbox, kind) for inbox, kind in touched.handling}
+        handling = {
+            f"{name}/{inbox}/{kind}": handling_view(pool, inbox, kind) for inbox, kind in touched.handling
+        }
         offers = {str(key): view for key, view in touched.offers.items()}
-        gone = [DeleteOne({"_id": key, "pool": name, "n": {"$lt": n}}) for key, view in agents.items() if view is None]
+        gone = [
+            DeleteOne({"_id": key, "pool": name, "n": {"$lt": n}})
+            for key, view in agents.items()
+            if view is None
+        ]
         await self._write("agents", [*gone, *_upserts(name, n, agents)])
         await self._write("requests", _upserts(name, n, requests))
         await self._write("handling", _upserts(name, n, handling))
@@ -135,7 +143,9 @@ def _document(entry: Entry) -> Document:
         "n": entry.n,
         "owner": entry.owner,
         "at": entry.at,
-        "inputs": [{"value": each.value, "partition": each.partition, "offset": each.offset} for each in entry.given],
+        "inputs": [
+            {"value": each.value, "partition": each.partition, "offset": each.offset} for each in entry.given
+        ],
         "offsets": entry.offsets,
         "outgoing": [{"topic": each.topic, "key": each.key, "value": each.value} for each in entry.outgoing],
         "published": entry.published,

@@ -83,3 +83,8 @@ class Queues:
     def inboxes(self) -> list[str]:
         """Return the Inboxes that ever had a line, sorted."""
         return sorted(self._lines)
+
+    def oldest(self) -> datetime | None:
+        """Return since when the longest waiting head of a line waits, None while nobody does."""
+        heads = [places[0].requested_at for lines in self._lines.values() for places in lines.values()]
+        return min(heads, default=None)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 from schemas.common import Channel, ChannelClass
 from schemas.envelope import Envelope
@@ -46,7 +47,7 @@ def _envelope(name: str | None = None) -> dict[str, Any]:
 
 
 def request(
-    conversation: str, epoch: int = 1, *, channel: Channel = Channel.SMS, **fields: Any
+    conversation: str, epoch: int = 1, *, channel: Channel = Channel.SMS, **fields: object
 ) -> RoutingRequest:
     classes = {Channel.VOICE: ChannelClass.VOICE, Channel.EMAIL: ChannelClass.EMAIL}
     data = {
@@ -60,11 +61,11 @@ def request(
         "requested_at": START,
         **fields,
     }
-    return RoutingRequest(**_envelope(), data=RequestData(**data))
+    return RoutingRequest(**_envelope(), data=RequestData.model_validate(data))
 
 
 def assign(
-    conversation: str, epoch: int, agent: str, *, name: str | None = None, **fields: Any
+    conversation: str, epoch: int, agent: str, *, name: str | None = None, **fields: object
 ) -> RoutingAssign:
     data = {
         "pool": POOL,
@@ -78,7 +79,7 @@ def assign(
         "reason": "transfer",
         **fields,
     }
-    return RoutingAssign(**_envelope(name), data=AssignData(**data))
+    return RoutingAssign(**_envelope(name), data=AssignData.model_validate(data))
 
 
 def widen(conversation: str, epoch: int, to: ChannelClass) -> RoutingWiden:
@@ -104,10 +105,12 @@ def release(conversation: str, epoch: int) -> RoutingRelease:
 
 
 def profile(
-    agent: str, *, inboxes: tuple[str, ...] = ("support",), pool: str = POOL, **fields: Any
+    agent: str, *, inboxes: tuple[str, ...] = ("support",), pool: str = POOL, **fields: object
 ) -> AgentProfile:
-    capacity = Capacity(**fields.pop("capacity", {}))
-    data = ProfileData(pool=pool, agent=agent, actor="lea", inboxes=inboxes, capacity=capacity, **fields)
+    capacity = Capacity.model_validate(fields.pop("capacity", {}))
+    data = ProfileData.model_validate(
+        {"pool": pool, "agent": agent, "actor": "lea", "inboxes": inboxes, "capacity": capacity, **fields}
+    )
     return AgentProfile(**_envelope(), data=data, personal=ProfilePersonal(name=agent.title()))
 
 
@@ -129,12 +132,12 @@ def pull(agent: str) -> AgentNext:
     return AgentNext(**_envelope(), data=_of(agent))
 
 
-def accept(agent: str, offer: Any) -> OfferAccept:
+def accept(agent: str, offer: UUID) -> OfferAccept:
     data = OfferAnswerData(pool=POOL, agent=agent, actor=agent, offer_id=offer)
     return OfferAccept(**_envelope(), data=data)
 
 
-def reject(agent: str, offer: Any) -> OfferReject:
+def reject(agent: str, offer: UUID) -> OfferReject:
     data = OfferAnswerData(pool=POOL, agent=agent, actor=agent, offer_id=offer)
     return OfferReject(**_envelope(), data=data)
 
@@ -142,7 +145,7 @@ def reject(agent: str, offer: Any) -> OfferReject:
 class Desk:
     """A pool with a clock that only the test moves."""
 
-    def __init__(self, *agents: str, **fields: Any) -> None:
+    def __init__(self, *agents: str, **fields: object) -> None:
         self.pool = Pool(PoolState(POOL))
         self.now = START
         self.taken: list[tuple[Input, datetime]] = []

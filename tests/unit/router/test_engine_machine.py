@@ -27,6 +27,10 @@ agents = st.sampled_from(AGENTS)
 conversations = st.sampled_from(CONVERSATIONS)
 channels = st.sampled_from([Channel.VOICE, Channel.SMS, Channel.CHAT, Channel.EMAIL])
 small = st.integers(0, 2)
+limits = st.fixed_dictionaries(
+    {"total": st.integers(0, 4), "voice": small, "messaging": small, "email": small}
+)
+inboxes = st.sampled_from(["support", "billing"])
 CLASS_OF = {Channel.VOICE: ChannelClass.VOICE, Channel.EMAIL: ChannelClass.EMAIL}
 
 
@@ -101,16 +105,21 @@ class EngineMachine(RuleBasedStateMachine):
         self.now += timedelta(seconds=seconds)
         self.send(Tick())
 
-    @rule(agent=agents, limits=st.fixed_dictionaries({"total": st.integers(0, 4), "voice": small, "messaging": small, "email": small}),
-          asked=st.booleans(), alone=st.booleans(), skilled=small, both=st.booleans())  # fmt: skip
+    @rule(
+        agent=agents,
+        limits=limits,
+        asked=st.booleans(),
+        alone=st.booleans(),
+        skilled=small,
+        both=st.booleans(),
+    )
     def profile(
         self, agent: str, limits: dict[str, int], skilled: int, *, asked: bool, alone: bool, both: bool
     ) -> None:
-        inboxes = ("support", "billing") if both else ("support",)
         self.send(
             commands.profile(
                 agent,
-                inboxes=inboxes,
+                inboxes=("support", "billing") if both else ("support",),
                 capacity=limits,
                 skills={"billing": skilled},
                 voice_alone=alone,
@@ -130,8 +139,15 @@ class EngineMachine(RuleBasedStateMachine):
     def pull(self, agent: str) -> None:
         self.send(commands.pull(agent))
 
-    @rule(conversation=conversations, channel=channels, priority=small, skill=small, preferred=st.none() | agents,
-          inbox=st.sampled_from(["support", "billing"]), older=st.booleans())  # fmt: skip
+    @rule(
+        conversation=conversations,
+        channel=channels,
+        priority=small,
+        skill=small,
+        preferred=st.none() | agents,
+        inbox=inboxes,
+        older=st.booleans(),
+    )
     def request(
         self,
         conversation: str,

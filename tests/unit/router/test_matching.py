@@ -1,10 +1,10 @@
 """In which order requests are served, by whom, and why."""
 
 from datetime import timedelta
-from typing import Any
 
 from schemas.common import Channel
 from schemas.envelope import Envelope
+from schemas.routing import RoutingRequest
 from tests.unit.router.commands import START, Desk, assign, available, kinds, profile, release, request
 
 
@@ -14,7 +14,7 @@ def served(decisions: list[Envelope]) -> list[str]:
     ]
 
 
-def waiting(*requests: Any) -> Desk:
+def waiting(*requests: RoutingRequest) -> Desk:
     desk = Desk()
     assert desk.send(*requests) == []
     return desk

@@ -1,0 +1,1 @@
+"""A recorded day, played on the running stack, and what became of it."""

@@ -1,0 +1,1 @@
+"""identity: which Customer a message comes from, and who the Customers are."""

@@ -1,0 +1,56 @@
+"""The composition root of identity: its topic, routes and loop."""
+
+from collections.abc import Callable
+from functools import partial
+from uuid import uuid4
+
+from fastapi import FastAPI
+
+from services.chassis.broker import KafkaPublisher
+from services.chassis.clock import Clock, utc_now
+from services.chassis.idempotency import Commands as Once
+from services.chassis.mongo import Database, connect
+from services.chassis.service import Service, build, every
+from services.identity.api import Parts, routes
+from services.identity.commands import Commands
+from services.identity.handlers import Customers
+from services.identity.loops import sweep_outboxes
+from services.identity.settings import IdentitySettings
+from services.identity.store import Store
+from services.identity.subscribers import consumers
+
+NAME = "identity"
+
+
+def random_customer() -> str:
+    """Return an id for a new Customer; random, since one made from an identifier would give it away."""
+    return uuid4().hex
+
+
+def build_app(
+    settings: IdentitySettings | None = None,
+    *,
+    publisher: KafkaPublisher | None = None,
+    database: Database | None = None,
+    clock: Clock = utc_now,
+    new_customer: Callable[[], str] = random_customer,
+) -> FastAPI:
+    """Return the service's application."""
+    settings = settings or IdentitySettings()
+    publisher = publisher or KafkaPublisher(settings, NAME)
+    database = database if database is not None else connect(settings, NAME)
+    store = Store(database, publisher)
+    customers = Customers(store, publisher, new_customer, clock)
+    once = Once(database, clock)
+    return build(
+        Service(
+            name=NAME,
+            settings=settings,
+            router=routes(Parts(store, Commands(store, clock), once, settings.default_region)),
+            publisher=publisher,
+            database=database,
+            consumers=consumers(customers),
+            on_start=[store.prepare, once.prepare],
+            loops=[partial(every, 1.0, sweep_outboxes(store, settings, clock), "outbox")],
+        )
+    )

@@ -1,0 +1,178 @@
+"""What Agents do to Customers: make, change, give and take identifiers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from schemas import ids
+from schemas.common import Identifier
+from services.chassis.clock import Clock, utc_now
+from services.chassis.faults import BrokerUnavailable
+from services.chassis.logging import log
+from services.identity.domain.claims import Owners, key
+from services.identity.domain.profile import (
+    Cause,
+    Change,
+    Profile,
+    change,
+    patched,
+    with_identifiers,
+    without_identifier,
+)
+from services.identity.handlers import MOST_TRIES, CustomerStore
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What a command changes. `name` is None to leave it, "" to take it away."""
+
+    name: str | None = None
+    attributes: Mapping[str, str | None] | None = None
+
+    def apply(self, profile: Profile) -> Profile:
+        """Return the profile with the changes."""
+        named = profile if self.name is None else replace(profile, name=self.name or None)
+        return patched(named, self.attributes or {})
+
+
+class TakenError(Exception):
+    """The identifier is another Customer's."""
+
+    def __init__(self, identifier: Identifier, customer_id: str) -> None:
+        super().__init__("taken")
+        self.identifier = identifier
+        self.customer_id = customer_id
+
+
+class UnknownCustomerError(Exception):
+    """There is no such Customer."""
+
+
+class NotTheirsError(Exception):
+    """The Customer does not have the identifier."""
+
+
+class BusyError(Exception):
+    """Other writers won too many times in a row."""
+
+
+class CommandStore(CustomerStore, Protocol):
+    """Where Customers are kept; what only commands need."""
+
+    async def commit(
+        self, made: Change, attach: Sequence[Identifier], detach: Sequence[Identifier], now: datetime
+    ) -> bool:
+        """Save a profile with identifiers it gains and loses, all or nothing; False when a race was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a command wants of one Customer as it is now."""
+
+    after: Profile
+    attach: Sequence[Identifier] = ()
+    detach: Sequence[Identifier] = ()
+
+
+@dataclass
+class Commands:
+    """Changes Customers on behalf of people."""
+
+    store: CommandStore
+    clock: Clock = utc_now
+
+    async def create(self, command: UUID, patch: Patch, identifiers: Sequence[Identifier]) -> Profile:
+        """Make a Customer. Its id follows from the command, so a repeat makes no other. Raises TakenError."""
+        customer_id = str(ids.derive("customer", command))
+
+        def wish(profile: Profile, owners: Owners) -> _Wish:
+            if profile.version:
+                return _Wish(profile)
+            new = _free(customer_id, identifiers, owners)
+            return _Wish(with_identifiers(patch.apply(profile), identifiers), attach=new)
+
+        return await self._change(customer_id, command, identifiers, wish)
+
+    async def patch(self, customer_id: str, command: UUID, patch: Patch) -> Profile:
+        """Set name and attributes. Raises UnknownCustomerError."""
+        return await self._change(
+            customer_id, command, (), lambda profile, _: _Wish(patch.apply(_existing(profile)))
+        )
+
+    async def attach(self, customer_id: str, command: UUID, identifier: Identifier) -> tuple[Profile, bool]:
+        """Give the Customer an identifier; tells whether it is new.
+
+        Raises UnknownCustomerError, TakenError.
+        """
+        new: list[Identifier] = []
+
+        def wish(profile: Profile, owners: Owners) -> _Wish:
+            new[:] = _free(customer_id, [identifier], owners)
+            return _Wish(with_identifiers(_existing(profile), [identifier]), attach=new)
+
+        return await self._change(customer_id, command, [identifier], wish), bool(new)
+
+    async def detach(self, customer_id: str, command: UUID, identifier: Identifier) -> Profile:
+        """Take an identifier away: whoever writes by it next is a new Customer.
+
+        Raises UnknownCustomerError, NotTheirsError.
+        """
+
+        def wish(profile: Profile, owners: Owners) -> _Wish:
+            owner = owners.get(key(identifier))
+            if owner is None or owner.customer_id != _existing(profile).customer_id:
+                raise NotTheirsError
+            return _Wish(without_identifier(profile, identifier), detach=[identifier])
+
+        return await self._change(customer_id, command, [identifier], wish)
+
+    async def _change(
+        self,
+        customer_id: str,
+        command: UUID,
+        identifiers: Sequence[Identifier],
+        wish: Callable[[Profile, Owners], _Wish],
+    ) -> Profile:
+        for _ in range(MOST_TRIES):
+            loaded = (await self.store.load([customer_id]))[customer_id]
+            owners = await self.store.owners([key(identifier) for identifier in identifiers])
+            wanted = wish(loaded.profile, owners)
+            now = self.clock()
+            moves = bool(wanted.attach or wanted.detach)
+            made = change(loaded.profile, wanted.after, Cause(command, command), now, always=moves)
+            if made is None:
+                await self._drain_if_possible([], [customer_id] if loaded.pending else [])
+                return loaded.profile
+            if await self._save(made, wanted, now):
+                await self._drain_if_possible([made], [customer_id] if loaded.pending else [])
+                return made.profile
+        raise BusyError
+
+    async def _save(self, made: Change, wanted: _Wish, now: datetime) -> bool:
+        if wanted.attach or wanted.detach:
+            return await self.store.commit(made, wanted.attach, wanted.detach, now)
+        return not await self.store.save([made])
+
+    async def _drain_if_possible(self, saved: Sequence[Change], pending: Sequence[str]) -> None:
+        """A change that is saved stands even where Kafka is away: its event goes out once it is back."""
+        try:
+            await self.store.drain(saved, pending)
+        except BrokerUnavailable:
+            log.warning("drain_postponed")
+
+
+def _existing(profile: Profile) -> Profile:
+    if profile.version == 0:
+        raise UnknownCustomerError
+    return profile
+
+
+def _free(customer_id: str, identifiers: Sequence[Identifier], owners: Owners) -> list[Identifier]:
+    """Return those of `identifiers` that nobody has. Raises TakenError."""
+    for identifier in identifiers:
+        owner = owners.get(key(identifier))
+        if owner is not None and owner.customer_id != customer_id:
+            raise TakenError(identifier, owner.customer_id)
+    return [identifier for identifier in identifiers if key(identifier) not in owners]

@@ -1,0 +1,224 @@
+"""Messages to Customers: claim the identifiers, keep the profiles, pass the messages on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from schemas.common import Identifier
+from schemas.inbound import MessageIdentified, MessageReceived
+from schemas.topics import MESSAGES_IDENTIFIED
+from services.chassis.broker import Outgoing, Publisher
+from services.chassis.clock import Clock, utc_now
+from services.chassis.delivery import DUPLICATE, HANDLED, Delivery, Outcome
+from services.identity.domain.claims import (
+    Claim,
+    Owner,
+    Owners,
+    Person,
+    Resolution,
+    key,
+    next_claims,
+    person,
+    resolve,
+)
+from services.identity.domain.profile import (
+    Cause,
+    Change,
+    Profile,
+    change,
+    introduced,
+    lacking,
+    with_identifiers,
+)
+
+MOST_TRIES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A profile as read."""
+
+    profile: Profile
+    pending: bool = False
+    """Events of earlier changes wait in the outbox."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A message showed two Customers to be one, or one identifier to be in wrong hands."""
+
+    message: MessageReceived
+    resolution: Resolution
+
+
+@dataclass(slots=True)
+class Identified:
+    """What became of a batch."""
+
+    outcomes: list[Outcome]
+    created: int = 0
+    conflicts: int = 0
+
+
+class CustomerStore(Protocol):
+    """Where identifiers and profiles are kept."""
+
+    async def owners(self, keys: Sequence[str]) -> dict[str, Owner]:
+        """Return who has these identifiers."""
+
+    async def claim(self, claims: Sequence[Claim], now: datetime) -> frozenset[int]:
+        """Write the claims; return the indexes of those that somebody else was faster with."""
+
+    async def vouch(self, claims: Sequence[Claim]) -> None:
+        """Mark these identifiers of these Customers as verified."""
+
+    async def load(self, customer_ids: Sequence[str]) -> dict[str, Loaded]:
+        """Return the profiles, new ones for Customers without."""
+
+    async def save(self, changes: Sequence[Change]) -> frozenset[str]:
+        """Save each profile with its event in one write; return the Customers lost to another writer."""
+
+    async def drain(self, saved: Sequence[Change], pending: Sequence[str]) -> None:
+        """Publish the events of `saved`, and all that waits in the outboxes of `pending`."""
+
+    async def note_conflicts(self, conflicts: Sequence[Conflict], now: datetime) -> None:
+        """Keep what a merge will have to settle."""
+
+
+@dataclass(slots=True)
+class _Sightings:
+    """What a batch shows of one Customer, in log order."""
+
+    seen: list[tuple[Cause, str | None, Person]] = field(default_factory=list)
+
+    @property
+    def identifiers(self) -> list[Identifier]:
+        return [identifier for _, _, own in self.seen for identifier in own]
+
+    def without(self, keys: set[str]) -> "_Sightings":
+        kept = [(cause, name, tuple(i for i in own if key(i) not in keys)) for cause, name, own in self.seen]
+        return _Sightings(kept)
+
+    def apply(self, before: Profile, now: datetime) -> Change | None:
+        after, cause = before, None
+        for moment, name, own in self.seen:
+            seen = introduced(with_identifiers(after, own), name)
+            cause = cause or (moment if seen != after else None)
+            after = seen
+        return change(before, after, cause or self.seen[0][0], now)
+
+
+@dataclass
+class Customers:
+    """Finds or makes the Customer of each message."""
+
+    store: CustomerStore
+    publisher: Publisher
+    new_customer: Callable[[], str]
+    clock: Clock = utc_now
+
+    async def identify(self, batch: Sequence[Delivery]) -> Identified:
+        """Publish each message with its Customer, in log order per Customer.
+
+        A message that comes again is published again, under its id: whoever reads it knows it by that.
+        """
+        messages: list[MessageReceived] = [delivery.message for delivery in batch]
+        people = [person(message.personal) for message in messages]
+        owners = await self._settle(people)
+        found = [resolve(identifiers, owners) for identifiers in people]
+        await self.store.vouch(
+            [Claim(identifier, item.customer_id) for item in found for identifier in item.vouched]
+        )
+        created = await self._keep_profiles(_sightings(messages, found))
+        conflicts = [
+            Conflict(message, item)
+            for message, item in zip(messages, found, strict=True)
+            if item.contradicting
+        ]
+        await self.store.note_conflicts(conflicts, self.clock())
+        firsts = {message.id: index for index, message in reversed(list(enumerate(messages)))}
+        await self.publisher.publish(
+            [_outgoing(messages[index], found[index]) for index in sorted(firsts.values())]
+        )
+        outcomes: list[Outcome] = [
+            HANDLED if firsts[message.id] == index else DUPLICATE for index, message in enumerate(messages)
+        ]
+        return Identified(outcomes, created, len(conflicts))
+
+    async def _settle(self, people: Sequence[Person]) -> Owners:
+        """Return the owners of all identifiers; those without get one."""
+        owners = await self.store.owners(list({key(identifier) for one in people for identifier in one}))
+        for _ in range(len(people) + MOST_TRIES):
+            claims = next_claims(people, owners, self.new_customer)
+            if not claims:
+                return owners
+            lost = await self.store.claim(claims, self.clock())
+            for index, claim in enumerate(claims):
+                if index not in lost:
+                    owners[key(claim.identifier)] = Owner(claim.customer_id, claim.identifier.verified)
+            if lost:
+                owners |= await self.store.owners([key(claims[index].identifier) for index in lost])
+        raise TimeoutError
+
+    async def _keep_profiles(self, sightings: Mapping[str, _Sightings]) -> int:
+        """Save what the batch shows of each Customer, and publish it. Returns how many are new."""
+        todo, saved, pending = dict(sightings), list[Change](), set[str]()
+        for _ in range(MOST_TRIES):
+            loaded = await self.store.load(list(todo))
+            pending.update(who for who, item in loaded.items() if item.pending)
+            current = await self._still_theirs(todo, loaded)
+            now = self.clock()
+            changes = [
+                made
+                for who, item in loaded.items()
+                if (made := current[who].apply(item.profile, now)) is not None
+            ]
+            lost = await self.store.save(changes)
+            saved += [made for made in changes if made.profile.customer_id not in lost]
+            todo = {who: todo[who] for who in lost}
+            if not todo:
+                await self.store.drain(saved, sorted(pending))
+                return sum(made.profile.version == 1 for made in saved)
+        raise TimeoutError
+
+    async def _still_theirs(
+        self, sightings: Mapping[str, _Sightings], loaded: Mapping[str, Loaded]
+    ) -> dict[str, _Sightings]:
+        """Leave out what was detached since we looked: a profile must not get it back."""
+        doubtful = {
+            key(identifier): who
+            for who, item in loaded.items()
+            if item.profile.version
+            for identifier in lacking(item.profile, sightings[who].identifiers)
+        }
+        if not doubtful:
+            return dict(sightings)
+        owners = await self.store.owners(list(doubtful))
+        gone = {
+            name for name, who in doubtful.items() if name not in owners or owners[name].customer_id != who
+        }
+        return {who: seen.without(gone) for who, seen in sightings.items()}
+
+
+def _sightings(messages: Sequence[MessageReceived], found: Sequence[Resolution]) -> dict[str, _Sightings]:
+    sightings: dict[str, _Sightings] = {}
+    for message, item in zip(messages, found, strict=True):
+        theirs = message.personal.name if message.data.direction == "inbound" else None
+        seen = sightings.setdefault(item.customer_id, _Sightings())
+        seen.seen.append((Cause(message.id, message.correlation), theirs, item.own))
+    return sightings
+
+
+def _outgoing(message: MessageReceived, resolution: Resolution) -> Outgoing:
+    record = MessageIdentified(
+        id=message.id,
+        occurred_at=message.occurred_at,
+        correlation=message.correlation,
+        causation=message.id,
+        customer_id=resolution.customer_id,
+        home=resolution.customer_id,
+        data=message.data,
+        personal=message.personal,
+    )
+    return Outgoing(MESSAGES_IDENTIFIED.name, resolution.customer_id, record.json_bytes())

@@ -1,0 +1,230 @@
+"""Customers and their identifiers in MongoDB.
+
+`identifiers` holds one document an identifier, `_id` being its key: that is what makes it unique.
+`customers` repeats a Customer's identifiers as far as events have told of them, so that a profile
+and its event are one write, and a claim whose profile was not saved is seen and made good.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, UpdateOne
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from schemas.common import Identifier
+from schemas.customers import CustomerEvent
+from schemas.topics import CUSTOMERS_EVENTS
+from services.chassis import metrics
+from services.chassis.broker import Publisher
+from services.chassis.mongo import Database, Document, bulk
+from services.chassis.outbox import Effect, Outbox, Publish, from_document, to_document
+from services.identity.domain.claims import Claim, Owner, key
+from services.identity.domain.profile import Change, Profile
+from services.identity.handlers import Conflict, Loaded
+
+MOST_WORDS = 20
+"""Words of a name that it is found by."""
+
+
+class Store:
+    """Implements handlers.CustomerStore and commands.CommandStore, and the reads of the API."""
+
+    def __init__(self, database: Database, publisher: Publisher) -> None:
+        self._client = database.client
+        self._identifiers = database["identifiers"]
+        self._conflicts = database["conflicts"]
+        self.customers = database["customers"]
+        self.outbox = Outbox(database, "customers", publisher)
+
+    async def prepare(self) -> None:
+        """Create the indexes; `_id` is all that uniqueness needs."""
+        await self.outbox.prepare()
+        newest = [("created_at", DESCENDING), ("_id", DESCENDING)]
+        await self.customers.create_indexes(
+            [
+                IndexModel(newest, name="newest"),
+                IndexModel([("words", ASCENDING), *newest], name="by_name"),
+            ]
+        )
+        await self._identifiers.create_index([("customer_id", ASCENDING)], name="by_customer")
+        await self._conflicts.create_index([("customer_id", ASCENDING)], name="by_customer")
+
+    # --- identifiers ----------------------------------------------------------------------------
+
+    async def owners(self, keys: Sequence[str]) -> dict[str, Owner]:
+        """Return who has these identifiers."""
+        found = self._identifiers.find({"_id": {"$in": list(keys)}})
+        return {row["_id"]: Owner(row["customer_id"], row["verified"]) async for row in found}
+
+    async def claim(self, claims: Sequence[Claim], now: datetime) -> frozenset[int]:
+        """Write the claims; return the indexes of those that somebody else was faster with."""
+        return await bulk(self._identifiers, [InsertOne(_claimed(claim, now)) for claim in claims])
+
+    async def vouch(self, claims: Sequence[Claim]) -> None:
+        """Mark these identifiers of these Customers as verified."""
+        await bulk(
+            self._identifiers,
+            [
+                UpdateOne(
+                    {"_id": key(claim.identifier), "customer_id": claim.customer_id},
+                    {"$set": {"verified": True}},
+                )
+                for claim in claims
+            ],
+        )
+
+    async def note_conflicts(self, conflicts: Sequence[Conflict], now: datetime) -> None:
+        """Keep each pair of Customers once for each identifier that they disagree about."""
+        await bulk(
+            self._conflicts,
+            [
+                UpdateOne(
+                    {"_id": f"{conflict.resolution.customer_id}:{key(other.identifier)}:{other.customer_id}"},
+                    {"$setOnInsert": _conflict(conflict, other, now)},
+                    upsert=True,
+                )
+                for conflict in conflicts
+                for other in conflict.resolution.contradicting
+            ],
+        )
+
+    # --- profiles -------------------------------------------------------------------------------
+
+    async def load(self, customer_ids: Sequence[str]) -> dict[str, Loaded]:
+        """Return the profiles, new ones for Customers without."""
+        loaded = {customer: Loaded(Profile(customer)) for customer in customer_ids}
+        async for document in self.customers.find({"_id": {"$in": list(customer_ids)}}):
+            loaded[document["_id"]] = Loaded(profile_of(document), pending=bool(document.get("outbox")))
+        return loaded
+
+    async def save(self, changes: Sequence[Change]) -> frozenset[str]:
+        """Save each profile with its event in one write; return the Customers lost to another writer."""
+        lost = await bulk(self.customers, [UpdateOne(*_saved(made), upsert=True) for made in changes])
+        if lost:
+            metrics.CONFLICTS.labels("customers").inc(len(lost))
+        return frozenset(changes[index].profile.customer_id for index in lost)
+
+    async def commit(
+        self, made: Change, attach: Sequence[Identifier], detach: Sequence[Identifier], now: datetime
+    ) -> bool:
+        """Save a profile together with identifiers it gains and loses, all or nothing.
+
+        Returns False when another writer changed the Customer or took an identifier meanwhile.
+        """
+        customer = made.profile.customer_id
+        try:
+            async with await self._client.start_session() as session, session.start_transaction():
+                await self.customers.update_one(*_saved(made), upsert=True, session=session)
+                if detach:
+                    gone = {
+                        "_id": {"$in": [key(identifier) for identifier in detach]},
+                        "customer_id": customer,
+                    }
+                    await self._identifiers.delete_many(gone, session=session)
+                if attach:
+                    rows = [_claimed(Claim(identifier, customer), now) for identifier in attach]
+                    await self._identifiers.insert_many(rows, session=session)
+        except PyMongoError as error:
+            if _is_lost_race(error):
+                metrics.CONFLICTS.labels("customers").inc()
+                return False
+            raise
+        return True
+
+    async def drain(self, saved: Sequence[Change], pending: Sequence[str]) -> None:
+        """Publish the events of `saved`, and all that waits in the outboxes of `pending`."""
+        waiting: dict[str, list[Effect]] = {}
+        for made in saved:
+            waiting.setdefault(made.profile.customer_id, []).append(_effect(made.event))
+        if pending:
+            async for document in self.customers.find({"_id": {"$in": list(pending)}}, {"outbox": 1}):
+                waiting[document["_id"]] = [from_document(entry) for entry in document.get("outbox", ())]
+        await self.outbox.drain(waiting)
+
+    async def left(self, before: datetime, limit: int) -> list[str]:
+        """Return Customers whose outbox holds events from before `before`, oldest first."""
+        found = self.customers.find(
+            {"outbox.at": {"$exists": True, "$lt": before}},
+            {"_id": 1},
+            sort=[("outbox.at", ASCENDING)],
+            limit=limit,
+        )
+        return [document["_id"] async for document in found]
+
+
+def profile_of(document: Document) -> Profile:
+    """Return the profile stored in a document of the `customers` collection."""
+    return Profile(
+        customer_id=document["_id"],
+        version=document["version"],
+        name=document["name"],
+        attributes=document["attributes"],
+        identifiers=tuple(Identifier.model_validate(known) for known in document["identifiers"]),
+        created_at=document["created_at"],
+    )
+
+
+def words(name: str) -> list[str]:
+    """Return the words of a name as they are compared: folded in case and compatibility forms."""
+    return unicodedata.normalize("NFKC", name).casefold().split()[:MOST_WORDS]
+
+
+def _saved(made: Change) -> tuple[Document, Document]:
+    """Return filter and update of an upsert.
+
+    A version that is there no more makes it an insert, and that a duplicate key: the race is seen.
+    """
+    profile = made.profile
+    fields = {
+        "version": profile.version,
+        "name": profile.name,
+        "words": words(profile.name or ""),
+        "attributes": dict(profile.attributes),
+        "identifiers": [identifier.model_dump(mode="json") for identifier in profile.identifiers],
+        "created_at": profile.created_at,
+    }
+    return (
+        {"_id": profile.customer_id, "version": profile.version - 1},
+        {"$set": fields, "$push": {"outbox": to_document(_effect(made.event))}},
+    )
+
+
+def _effect(event: CustomerEvent) -> Effect:
+    return Publish(
+        id=str(event.id),
+        at=event.occurred_at,
+        topic=CUSTOMERS_EVENTS.name,
+        key=event.customer_id,
+        value=event.json_bytes(),
+    )
+
+
+def _claimed(claim: Claim, now: datetime) -> Document:
+    return {
+        "_id": key(claim.identifier),
+        "customer_id": claim.customer_id,
+        "verified": claim.identifier.verified,
+        "at": now,
+    }
+
+
+def _conflict(conflict: Conflict, other: Claim, now: datetime) -> Document:
+    return {
+        "customer_id": conflict.resolution.customer_id,
+        "other": other.customer_id,
+        "identifier": key(other.identifier),
+        "message_id": str(conflict.message.id),
+        "at": now,
+    }
+
+
+def _is_lost_race(error: PyMongoError) -> bool:
+    details: Any = getattr(error, "details", None) or {}
+    duplicate = any(item.get("code") == 11000 for item in details.get("writeErrors", ()))  # noqa: PLR2004  (DuplicateKey)
+    return (
+        duplicate
+        or isinstance(error, DuplicateKeyError)
+        or error.has_error_label("TransientTransactionError")
+    )

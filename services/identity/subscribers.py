@@ -1,0 +1,22 @@
+"""The topic identity reads."""
+
+from collections.abc import Sequence
+
+from schemas.topics import MESSAGES_INBOUND
+from services.chassis.delivery import Consumer, Delivery, Outcome
+from services.identity import metrics
+from services.identity.handlers import Customers
+
+GROUP = "identity"
+
+
+def consumers(customers: Customers) -> list[Consumer]:
+    """Return the table of consumers."""
+
+    async def identify(batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        done = await customers.identify(batch)
+        metrics.CUSTOMERS_CREATED.labels("message").inc(done.created)
+        metrics.CONFLICTS.inc(done.conflicts)
+        return done.outcomes
+
+    return [Consumer(MESSAGES_INBOUND, GROUP, identify)]

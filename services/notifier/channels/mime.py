@@ -1,0 +1,32 @@
+"""Outgoing email through a relay that takes RFC 5322 bytes by HTTP.
+
+`POST {api_base}/messages`, `Authorization: Bearer <token>`, `Content-Type: message/rfc822`; the
+relay takes the recipient from `To` and answers 2xx once it has the mail. It need not deduplicate.
+"""
+
+import httpx
+
+from schemas.common import IdentifierKind
+from schemas.outbound import MessageSend
+from services.chassis.accounts import Account
+from services.notifier.channels.mail import compose, message_id_of
+from services.notifier.channels.sending import Sent, base_url, post, refused, secret, unexplained
+
+PROVIDER = "mime"
+
+
+async def send(
+    client: httpx.AsyncClient, account: Account, message: MessageSend, _status_callback: str
+) -> Sent:
+    """Send as a mail threaded under the Customer's last one; see Send."""
+    if message.personal.to.kind is not IdentifierKind.EMAIL:
+        raise refused("no email address", "invalid_recipient")
+    answer = await post(
+        client,
+        f"{base_url(account, '')}/messages",
+        content=compose(account.address, message),
+        headers={"Authorization": f"Bearer {secret(account, 'token')}", "Content-Type": "message/rfc822"},
+    )
+    if answer.is_success:
+        return Sent(message_id_of(account.address, message))
+    raise unexplained(answer)

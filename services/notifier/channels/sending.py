@@ -1,0 +1,143 @@
+"""What all senders share: the outcomes, and how a request's fate is told from its failure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import httpx
+
+from schemas.outbound import MessageSend
+from services.chassis.accounts import Account
+
+RefusalKind = Literal["invalid_recipient", "opted_out", "outside_window", "account_broken", "rejected"]
+
+REFUSALS: Mapping[RefusalKind, str] = {
+    "invalid_recipient": "the recipient's address cannot be reached on this channel",
+    "opted_out": "the recipient has opted out of messages from us",
+    "outside_window": "the time for free replies is over; only a template may be sent",
+    "account_broken": "our account at the provider does not work; an admin must see to it",
+    "rejected": "the provider rejected the message",
+}
+"""What people read. Providers' own texts quote numbers and addresses, so they are not passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The provider accepted the message under this id."""
+
+    provider_message_id: str
+
+
+class Refused(Exception):  # noqa: N818  (an outcome, raised)
+    """The provider will not send this message; sending it again will not help."""
+
+    def __init__(self, code: str, detail: str, kind: RefusalKind) -> None:
+        super().__init__(f"{kind} ({code})")
+        self.code = code
+        self.detail = detail
+        self.kind: RefusalKind = kind
+
+
+def refused(code: object, kind: RefusalKind) -> Refused:
+    """Return the refusal with words of ours."""
+    return Refused(str(code), REFUSALS[kind], kind)
+
+
+class Retry(Exception):  # noqa: N818  (an outcome, raised)
+    """The provider certainly did not take it; try again, after `after_seconds` if it says so."""
+
+    def __init__(self, after_seconds: float | None, code: str) -> None:
+        super().__init__(code)
+        self.after_seconds = after_seconds
+        self.code = code
+
+
+class Unknown(Exception):  # noqa: N818  (an outcome, raised)
+    """The request left, and nothing tells whether it was taken. Do not send it again."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Send(Protocol):
+    """Sends one message, once."""
+
+    async def __call__(
+        self, client: httpx.AsyncClient, account: Account, message: MessageSend, status_callback: str, /
+    ) -> Sent:
+        """Return once the provider accepted it. Raises Refused, Retry or Unknown.
+
+        `status_callback` is the URL for the provider's reports on this account's messages.
+        """
+
+
+_NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_CANNOT_LEAVE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError)
+
+
+async def post(
+    client: httpx.AsyncClient,
+    url: str,
+    **content: Any,  # noqa: ANN401  (httpx's own parameters)
+) -> httpx.Response:
+    """Return the provider's answer to a POST.
+
+    Raises Retry when the request never left, Refused when it cannot be built, else Unknown.
+    """
+    try:
+        return await client.post(url, follow_redirects=False, **content)
+    except _NEVER_LEFT as error:
+        raise Retry(None, type(error).__name__) from error
+    except _CANNOT_LEAVE as error:
+        raise refused(type(error).__name__, "account_broken") from error
+    except httpx.HTTPError as error:
+        raise Unknown(f"no answer: {type(error).__name__}") from error
+
+
+def secret(account: Account, name: str) -> str:
+    """Return the account's secret. Raises Refused when it has none."""
+    value = account.secrets.get(name, "")
+    if not value:
+        raise refused(f"no {name}", "account_broken")
+    return value
+
+
+def base_url(account: Account, default: str) -> str:
+    """Return where the account's requests go, without a slash at the end."""
+    base = account.api_base or default
+    if not base:
+        raise refused("no api_base", "account_broken")
+    return base.rstrip("/")
+
+
+def document(answer: httpx.Response) -> Mapping[str, Any]:
+    """Return the answer's JSON object; an empty one if it has none."""
+    try:
+        value = answer.json()
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def retry_after(answer: httpx.Response) -> float | None:
+    """Return the seconds of a Retry-After header, if it holds any."""
+    value = answer.headers.get("retry-after", "").strip()
+    return float(value) if value.isascii() and value.isdigit() and len(value) < 7 else None  # noqa: PLR2004  (days)
+
+
+def unexplained(answer: httpx.Response) -> Exception:
+    """Return what an answer without the provider's own error code means.
+
+    429 and 503 say it was not taken. Other server errors can come from a gateway after the provider
+    took it. A client error, or a redirect, was refused.
+    """
+    status = answer.status_code
+    if status in (429, 503):
+        return Retry(retry_after(answer), str(status))
+    if answer.is_success:
+        return Unknown("accepted, but without a message id")
+    if answer.is_server_error:
+        return Unknown(f"HTTP {status}")
+    broken = status in (401, 402, 403, 404, 407) or answer.is_redirect
+    return refused(status, "account_broken" if broken else "rejected")

@@ -1,0 +1,228 @@
+"""What becomes of a message that is to be sent: pure rules on frozen values."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from schemas import ids
+from schemas.common import DeliveryStatus
+from schemas.outbound import MessageSend, MessageStatus, StatusData
+
+RANK = {
+    DeliveryStatus.RECEIVED: 0,
+    DeliveryStatus.QUEUED: 1,
+    DeliveryStatus.UNKNOWN: 2,
+    DeliveryStatus.SENT: 3,
+    DeliveryStatus.FAILED: 4,
+    DeliveryStatus.DELIVERED: 5,
+    DeliveryStatus.READ: 6,
+}
+"""The higher status is the truer one, in whatever order they are heard.
+
+A failure tells more than that the provider took the message, and less than that it arrived; any word of
+the provider tells more than our not knowing.
+"""
+
+
+class State(StrEnum):
+    """Whose turn it is: ours until the provider was asked."""
+
+    WAITING = "waiting"
+    CLAIMED = "claimed"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A word on a message's delivery, ours or the provider's. `cause` is the record that brought it."""
+
+    status: DeliveryStatus
+    at: datetime
+    cause: UUID | None = None
+    provider_message_id: str | None = None
+    error_code: str | None = None
+    error_detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One message to be sent once, and how far it is. `version` counts its changes."""
+
+    message_id: str
+    customer_id: str
+    home: str
+    conversation_id: str
+    provider: str
+    account: str
+    seq: int
+    correlation: UUID
+    stored_at: datetime
+    cause: UUID | None = None
+    record: bytes | None = None
+    """The MessageSend as it came; dropped once finished."""
+    state: State = State.WAITING
+    next_at: datetime | None = None
+    attempts: int = 0
+    claim: str | None = None
+    """Name of the one request that may be made now."""
+    claimed_until: datetime | None = None
+    status: DeliveryStatus = DeliveryStatus.QUEUED
+    status_at: datetime | None = None
+    status_seq: int = 0
+    provider_message_id: str | None = None
+    error_code: str | None = None
+    error_detail: str | None = None
+    version: int = 0
+
+    @property
+    def source(self) -> str:
+        """The account it is sent from."""
+        return source_of(self.provider, self.account)
+
+    @property
+    def lane(self) -> str:
+        """Messages of one lane are sent one after another."""
+        return f"{self.source}/{self.customer_id}"
+
+    @property
+    def provider_key(self) -> str | None:
+        """What a receipt names it by; None until the provider gave an id."""
+        if self.provider_message_id is None:
+            return None
+        return provider_key(self.provider, self.account, self.provider_message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRules:
+    """How long and how often a message is offered to a provider that cannot take it now."""
+
+    first: timedelta = timedelta(seconds=1)
+    most: timedelta = timedelta(minutes=10)
+    limit: timedelta = timedelta(hours=24)
+    """Counted from when it was stored."""
+
+
+def source_of(provider: str, account: str) -> str:
+    """Return the name of one account of ours."""
+    return f"{provider}/{account}"
+
+
+def provider_key(provider: str, account: str, provider_message_id: str) -> str:
+    """Return the name of a provider's message; providers' ids are unique only within an account."""
+    return f"{provider}/{account}/{provider_message_id}"
+
+
+def new_send(message: MessageSend, now: datetime, record: bytes) -> Send:
+    """Return the message as it is first stored."""
+    data = message.data
+    return Send(
+        message_id=str(data.message_id),
+        customer_id=message.customer_id,
+        home=message.home,
+        conversation_id=data.conversation_id,
+        provider=data.provider,
+        account=data.account,
+        seq=message.seq,
+        correlation=message.correlation,
+        stored_at=now,
+        cause=message.id,
+        record=record,
+        next_at=now,
+    )
+
+
+def merge(send: Send, evidence: Evidence) -> Send:
+    """Take in one more word. The result of several does not depend on their order, and never falls back.
+
+    Of equal words the earliest moment stands; nothing happens twice.
+    """
+    learned = send.provider_message_id or evidence.provider_message_id
+    send = replace(send, provider_message_id=learned)
+    higher = RANK[evidence.status] > RANK[send.status]
+    same_earlier = (
+        evidence.status is send.status and send.status_at is not None and evidence.at < send.status_at
+    )
+    if not higher and not same_earlier:
+        return send
+    return replace(
+        send,
+        status=evidence.status,
+        status_at=evidence.at,
+        status_seq=send.status_seq + higher,
+        error_code=evidence.error_code,
+        error_detail=evidence.error_detail,
+        cause=evidence.cause or send.cause,
+    )
+
+
+def finish(send: Send, evidence: Evidence) -> Send:
+    """The provider was asked, or need not be: it is not our turn any more."""
+    return replace(
+        merge(send, evidence),
+        state=State.FINISHED,
+        record=None,
+        next_at=None,
+        claim=None,
+        claimed_until=None,
+    )
+
+
+def postpone(
+    send: Send,
+    now: datetime,
+    rules: RetryRules,
+    *,
+    claim: str | None,
+    code: str,
+    after_seconds: float | None,
+    spread: float,
+) -> Send:
+    """The provider certainly did not take the request made under `claim`: try later, or give up at the limit.
+
+    The pause doubles with each attempt, `spread` (0 to 1) shortens it by up to half, and it is never
+    shorter than the provider's `after_seconds`.
+    """
+    if send.state is State.FINISHED:  # taken for lost meanwhile; now its fate is known
+        return finish(send, Evidence(DeliveryStatus.FAILED, now, error_code=code))
+    if send.claim != claim:  # put back already
+        return send
+    if send.status is not DeliveryStatus.QUEUED:  # a receipt says that the provider has it after all
+        return finish(send, Evidence(DeliveryStatus.UNKNOWN, now))
+    pause = min(rules.most, rules.first * 2 ** min(max(send.attempts - 1, 0), 20)) * (1 - spread / 2)
+    next_at = now + max(pause, timedelta(seconds=after_seconds or 0))
+    if next_at > send.stored_at + rules.limit:
+        detail = f"the provider could not take it within {rules.limit}"
+        return finish(send, Evidence(DeliveryStatus.FAILED, now, error_code=code, error_detail=detail))
+    return replace(send, state=State.WAITING, next_at=next_at, claim=None, claimed_until=None)
+
+
+def recover(send: Send, now: datetime, *, deduplicates: bool) -> Send:
+    """The claim's owner is gone: nobody knows whether the request left."""
+    if deduplicates:
+        return replace(send, state=State.WAITING, next_at=now, claim=None, claimed_until=None)
+    detail = "the sender was interrupted; the provider may have it"
+    evidence = Evidence(DeliveryStatus.UNKNOWN, now, error_code="interrupted", error_detail=detail)
+    return finish(send, evidence)
+
+
+def status_record(send: Send, now: datetime) -> MessageStatus:
+    """Return the record that tells the present status; the same status has the same id."""
+    return MessageStatus(
+        id=ids.derive("status", send.message_id, send.status_seq),
+        occurred_at=now,
+        correlation=send.correlation,
+        causation=send.cause,
+        customer_id=send.customer_id,
+        home=send.home,
+        seq=send.status_seq,
+        data=StatusData(
+            message_id=UUID(send.message_id),
+            conversation_id=send.conversation_id,
+            status=send.status,
+            at=send.status_at or now,
+            provider_message_id=send.provider_message_id,
+            error_code=send.error_code,
+            error_detail=send.error_detail,
+        ),
+    )

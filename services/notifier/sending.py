@@ -1,0 +1,225 @@
+"""Requests to providers: a worker for each account, so that a slow provider holds up its own account alone."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import uuid4
+
+import httpx
+
+from schemas.common import DeliveryStatus
+from schemas.outbound import MessageSend
+from services.chassis.accounts import Account
+from services.chassis.clock import Clock, utc_now
+from services.chassis.faults import is_transient
+from services.chassis.logging import log
+from services.notifier import metrics
+from services.notifier.channels import Refused, Retry, Sent, Unknown
+from services.notifier.channels import Send as Request
+from services.notifier.domain import Evidence, RetryRules, Send, finish, postpone, source_of
+from services.notifier.handlers import Sends
+from services.notifier.settings import NotifierSettings
+
+_SAVE_PAUSE = 0.5
+Decision = Callable[[Send], Send]
+
+
+class Claims(Protocol):
+    """Gives messages out to be sent, each to one worker."""
+
+    async def claim(self, source: str, claim: str, lease: timedelta) -> Send | None:
+        """Claim the account's message that is due and first of its lane; None when there is none."""
+
+    async def release(self, source: str, claim: str) -> None:
+        """Give back what was claimed under this name, for no request was made."""
+
+
+@dataclass
+class Sending:
+    """Sends what waits, at most `sends_at_once` requests at a time to an account."""
+
+    sends: Sends
+    claims: Claims
+    client: httpx.AsyncClient
+    accounts: Iterable[Account]
+    request: Callable[[str], Request | None]
+    settings: NotifierSettings
+    clock: Clock = utc_now
+    spread: Callable[[], float] = random.random
+    _wakes: dict[str, asyncio.Event] = field(default_factory=dict)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._accounts = {
+            source_of(account.provider, account.account): account
+            for account in self.accounts
+            if self.request(account.provider) is not None
+        }
+        self._rules = RetryRules(
+            timedelta(seconds=self.settings.retry_first_seconds),
+            timedelta(seconds=self.settings.retry_most_seconds),
+            timedelta(seconds=self.settings.retry_limit_seconds),
+        )
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Send until cancelled; then claim nothing more, and wait for the requests that are out."""
+        self._stopping.clear()
+        workers = {asyncio.create_task(self._work(source), name=f"send {source}") for source in self._accounts}
+        try:
+            await self._stopping.wait()
+        finally:
+            self._stopping.set()
+            self.wake(self._accounts)
+            if workers:
+                _, late = await asyncio.wait(workers, timeout=self.settings.drain_timeout_seconds)
+                for worker in late:
+                    worker.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
+
+    def wake(self, sources: Iterable[str]) -> None:
+        """Look at these accounts at once instead of at the next poll."""
+        for source in sources:
+            self._wake(source).set()
+
+    def _wake(self, source: str) -> asyncio.Event:
+        return self._wakes.setdefault(source, asyncio.Event())
+
+    async def _work(self, source: str) -> None:
+        out: set[asyncio.Task[None]] = set()
+        try:
+            while not self._stopping.is_set():
+                self._wake(source).clear()
+                while len(out) < self.settings.sends_at_once and not self._stopping.is_set():
+                    claimed = await self._claim(source)
+                    if claimed is None:
+                        break
+                    task = asyncio.create_task(self.send(claimed))
+                    out.add(task)
+                    task.add_done_callback(out.discard)
+                    task.add_done_callback(lambda _: self.wake([source]))
+                await self._rest(source)
+            if out:
+                await asyncio.wait(out)
+        finally:
+            for task in out:
+                task.cancel()
+            await asyncio.gather(*out, return_exceptions=True)
+
+    async def _rest(self, source: str) -> None:
+        try:
+            async with asyncio.timeout(self.settings.send_poll_seconds):
+                await self._wake(source).wait()
+        except TimeoutError:
+            return
+
+    async def _claim(self, source: str) -> Send | None:
+        claim = str(uuid4())
+        try:
+            return await self.claims.claim(source, claim, timedelta(seconds=self.settings.send_lease_seconds))
+        except Exception as error:  # noqa: BLE001  (a worker outlives any failure)
+            log.warning("claim_failed", account=source, error=type(error).__name__)
+        # the claim may have been made though its answer was lost
+        while not self._stopping.is_set():
+            try:
+                await self.claims.release(source, claim)
+            except Exception as error:  # noqa: BLE001  (as above)
+                log.warning("claim_release_failed", account=source, error=type(error).__name__)
+                await asyncio.sleep(_SAVE_PAUSE)
+            else:
+                return None
+        return None
+
+    # --- one message ------------------------------------------------------------------------------
+
+    async def send(self, claimed: Send) -> None:
+        """Make the one request for a claimed message, and save what became of it."""
+        decide = await self._ask(claimed)
+        while True:
+            try:
+                send = await self.sends.conclude(claimed, decide)
+                break
+            except Exception as error:
+                if not is_transient(error):
+                    log.error("outcome_lost", account=claimed.source, exc_info=error)
+                    return
+                log.warning("outcome_not_saved", account=claimed.source, error=type(error).__name__)
+                await asyncio.sleep(_SAVE_PAUSE)
+        try:
+            await self.sends.settle([send])
+        except Exception as error:  # noqa: BLE001  (the sweeper does it again)
+            log.warning(
+                "settling_postponed",
+                account=claimed.source,
+                error=type(error).__name__,
+                exc_info=None if is_transient(error) else error,
+            )
+
+    async def _ask(self, claimed: Send) -> Decision:
+        account, request = self._accounts[claimed.source], self.request(claimed.provider)
+        assert request is not None  # noqa: S101  (only such accounts have workers)
+        started = time.monotonic()
+        outcome = await self._outcome(claimed, account, request)
+        metrics.SEND_SECONDS.labels(claimed.provider).observe(time.monotonic() - started)
+        return self._decision(claimed, outcome)
+
+    async def _outcome(
+        self, claimed: Send, account: Account, request: Request
+    ) -> Sent | Refused | Retry | Unknown:
+        url = self.settings.public_url.rstrip("/")
+        callback = f"{url}/ingest/v1/{claimed.provider}/{claimed.account}"
+        try:
+            message = MessageSend.model_validate_json(claimed.record or b"")
+            async with asyncio.timeout(self.settings.send_timeout_seconds):
+                return await request(self.client, account, message, callback)
+        except (Refused, Retry, Unknown) as outcome:
+            return outcome
+        except TimeoutError:
+            return Unknown(f"no answer within {self.settings.send_timeout_seconds:g} s")
+        except Exception as error:
+            log.error("send_failed", account=claimed.source, error=type(error).__name__, exc_info=error)
+            return Unknown(f"interrupted: {type(error).__name__}")
+
+    def _decision(self, claimed: Send, outcome: Sent | Refused | Retry | Unknown) -> Decision:
+        now, provider = self.clock(), claimed.provider
+        metrics.SENDS.labels(provider, type(outcome).__name__.lower()).inc()
+        if isinstance(outcome, Retry):
+            metrics.RETRIES.labels(provider).inc()
+            code, after, spread = outcome.code, outcome.after_seconds, self.spread()
+            return lambda send: postpone(
+                send, now, self._rules, claim=claimed.claim, code=code, after_seconds=after, spread=spread
+            )
+        if isinstance(outcome, Sent):
+            waited = (now - claimed.stored_at).total_seconds()
+            metrics.TO_PROVIDER_SECONDS.labels(provider).observe(max(waited, 0))
+        if isinstance(outcome, Unknown):
+            metrics.UNKNOWN.labels(provider).inc()
+        evidence = _evidence(outcome, claimed, now)
+        return lambda send: finish(send, evidence)
+
+
+def _evidence(outcome: Sent | Refused | Unknown, claimed: Send, now: datetime) -> Evidence:
+    match outcome:
+        case Sent(provider_message_id):
+            return Evidence(DeliveryStatus.SENT, now, claimed.cause, provider_message_id)
+        case Refused():
+            return Evidence(
+                DeliveryStatus.FAILED,
+                now,
+                claimed.cause,
+                error_code=outcome.code,
+                error_detail=outcome.detail,
+            )
+        case Unknown():
+            return Evidence(
+                DeliveryStatus.UNKNOWN,
+                now,
+                claimed.cause,
+                error_code="no_answer",
+                error_detail=outcome.detail,
+            )

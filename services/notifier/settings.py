@@ -1,0 +1,44 @@
+"""Settings of notifier alone; see services.chassis.settings for the common ones."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from services.chassis.settings import Settings
+
+
+class NotifierSettings(Settings):
+    """Sending and the live feed."""
+
+    provider_api_base: str | None = Field(
+        None, description="base of all providers' sending APIs (`<base>/<provider>`); unset: their own"
+    )
+    sends_at_once: int = Field(8, gt=0, description="requests at a time to one account, per replica")
+    send_timeout_seconds: float = Field(10.0, gt=0, description="longest wait for a provider's answer")
+    send_lease_seconds: float = Field(
+        60.0, gt=0, description="after so long a claimed message without an outcome becomes `unknown`"
+    )
+    send_poll_seconds: float = Field(0.5, gt=0, description="pause between looks for other replicas' work")
+    retry_first_seconds: float = Field(1.0, gt=0, description="pause after the first failed attempt; doubles")
+    retry_most_seconds: float = Field(600.0, gt=0, description="longest pause between attempts")
+    retry_limit_seconds: float = Field(
+        86_400.0, gt=0, description="age at which a message that no provider takes has failed"
+    )
+    outbox_age_seconds: float = Field(3.0, gt=0, description="age at which left-over effects are carried out")
+    parked_days: int = Field(7, gt=0, description="how long a receipt waits for the message it is about")
+    stream_queue: int = Field(1000, gt=0, description="events a slow stream may be behind before it is closed")
+    stream_ping_seconds: float = Field(15.0, gt=0, description="longest silence on a stream")
+    stream_write_seconds: float = Field(30.0, gt=0, description="longest wait for a client that reads nothing")
+    stream_start_seconds: float = Field(5.0, gt=0, description="longest wait for the feed before a 503")
+    ring_records: int = Field(500, gt=0, description="latest records kept in memory per partition")
+    ring_bytes: int = Field(1_000_000, gt=0, description="bytes of them per partition")
+    resume_records: int = Field(50_000, gt=0, description="most records a resuming stream is read from Kafka")
+    resume_seconds: float = Field(10.0, gt=0, description="longest time that may take")
+    resumes_at_once: int = Field(4, gt=0, description="streams that may read from Kafka at a time")
+
+    @model_validator(mode="after")
+    def _lease_outlasts_the_request(self) -> Self:
+        if self.send_lease_seconds <= self.send_timeout_seconds:
+            message = "SEND_LEASE_SECONDS must be above SEND_TIMEOUT_SECONDS"
+            raise ValueError(message)
+        return self

@@ -1,0 +1,328 @@
+"""Messages to be sent, and receipts that wait for one, in MongoDB.
+
+`sends` holds each message by its id, for ever: a log that is read again must find what was sent. At most
+one document of a lane has `head`: it alone may be claimed, so what a claim costs does not grow with the
+backlog. `parked` holds receipts, for some days.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from pymongo import ASCENDING, IndexModel, ReturnDocument, UpdateOne
+from pymongo.errors import BulkWriteError
+
+from schemas.common import DeliveryStatus
+from schemas.inbound import DeliveryReported
+from schemas.topics import MESSAGES_STATUS
+from services.chassis.broker import Publisher
+from services.chassis.clock import Clock, utc_now
+from services.chassis.mongo import DUPLICATE_KEY, Database, Document, bulk
+from services.chassis.outbox import Outbox, Publish, from_document, to_document
+from services.notifier.domain import Send, State, provider_key, status_record
+from services.notifier.handlers import Change
+
+_PARKED_EXPIRY = "expires"
+_CHANGING = (
+    "state",
+    "next_at",
+    "attempts",
+    "claim",
+    "claimed_until",
+    "status",
+    "status_at",
+    "status_seq",
+    "provider_message_id",
+    "provider_key",
+    "error_code",
+    "error_detail",
+    "cause",
+)
+_FIXED = (
+    "customer_id",
+    "home",
+    "conversation_id",
+    "provider",
+    "account",
+    "seq",
+    "stored_at",
+    "source",
+    "lane",
+)
+
+
+class Store:
+    """Implements handlers.SendStore and sending.Claims."""
+
+    def __init__(
+        self,
+        database: Database,
+        publisher: Publisher,
+        clock: Clock = utc_now,
+        parked_for: timedelta = timedelta(days=7),
+    ) -> None:
+        self._clock = clock
+        self._sends = database["sends"]
+        self._parked = database["parked"]
+        self._parked_for = parked_for
+        self.outbox = Outbox(database, "sends", publisher)
+
+    async def prepare(self) -> None:
+        """Create the indexes."""
+        await self.outbox.prepare()
+        heads = {"head": True}
+        await self._sends.create_indexes(
+            [
+                IndexModel("lane", name="one_head", unique=True, partialFilterExpression=heads),
+                IndexModel(_ascending("source", "state", "next_at"), name="due", partialFilterExpression=heads),
+                IndexModel(
+                    _ascending("state", "claimed_until"), name="claimed", partialFilterExpression=heads
+                ),
+                IndexModel(
+                    _ascending("lane", "seq"),
+                    name="waiting",
+                    partialFilterExpression={"state": State.WAITING.value},
+                ),
+                *(
+                    IndexModel(field, name=field, partialFilterExpression={field: {"$exists": True}})
+                    for field in ("provider_key", "visitor")
+                ),
+            ]
+        )
+        await self._parked.create_indexes(
+            [IndexModel("key", name="key"), IndexModel(_PARKED_EXPIRY, name="expiry", expireAfterSeconds=0)]
+        )
+
+    # --- messages -------------------------------------------------------------------------------
+
+    async def insert(self, sends: Sequence[Send], visitors: Mapping[str, str]) -> frozenset[str]:
+        """Store those that are new; return the ids of the others.
+
+        In order, so that no later message of a lane is there before an earlier one.
+        """
+        new: dict[str, Document] = {}
+        for send in sends:
+            document = {name: value for name, value in _document(send).items() if value is not None}
+            document["outbox"] = [to_document(self._status(send))] if send.status_seq else []
+            if send.message_id in visitors:
+                document["visitor"] = visitors[send.message_id]
+            new[send.message_id] = document
+        known = {document["_id"] async for document in self._sends.find({"_id": {"$in": list(new)}}, {"_id": 1})}
+        todo = [key for key in new if key not in known]
+        while todo:
+            lost = await bulk(
+                self._sends,
+                [UpdateOne({"_id": key}, {"$setOnInsert": new[key]}, upsert=True) for key in todo],
+                ordered=True,
+            )
+            todo = todo[min(lost) + 1 :] if lost else []
+        return frozenset(known)
+
+    async def find(self, message_ids: Iterable[str], provider_keys: Iterable[str]) -> list[Send]:
+        """Return the messages of these ids, and those the provider names so; without their records."""
+        found: dict[str, Send] = {}
+        for name, wanted in (("_id", list(message_ids)), ("provider_key", list(provider_keys))):
+            if wanted:
+                async for document in self._sends.find({name: {"$in": wanted}}, {"record": 0, "outbox": 0}):
+                    found[document["_id"]] = _send(document)
+        return list(found.values())
+
+    async def save(self, changes: Sequence[Change], now: datetime) -> frozenset[str]:
+        """Save what was decided, with its status records; return the ids lost to another writer."""
+        lost = await bulk(self._sends, [self._update(before, after) for before, after in changes])
+        return frozenset(changes[index][0].message_id for index in lost)
+
+    def _update(self, before: Send, after: Send) -> UpdateOne:
+        document = _document(after)
+        fields: Document = {name: document[name] for name in _CHANGING}
+        update: Document = {
+            "$set": {name: value for name, value in fields.items() if value is not None},
+            "$unset": {name: "" for name, value in fields.items() if value is None},
+            "$inc": {"version": 1},
+        }
+        finished = after.state is State.FINISHED and before.state is not State.FINISHED
+        if finished:
+            update["$unset"] |= {"head": "", "record": ""}
+        # what finishes is always followed by a record: with the outbox the sweeper finds what to settle
+        if finished or after.status_seq != before.status_seq:
+            update["$push"] = {"outbox": to_document(self._status(after))}
+        return UpdateOne({"_id": after.message_id, "version": before.version}, update, upsert=True)
+
+    def _status(self, send: Send) -> Publish:
+        now = self._clock()
+        value = status_record(send, now).json_bytes()
+        effect = f"status:{send.status_seq}"
+        return Publish(id=effect, at=now, topic=MESSAGES_STATUS.name, key=send.customer_id, value=value)
+
+    async def drain(self, message_ids: Iterable[str]) -> None:
+        """Publish the status records that wait with these messages, oldest first."""
+        waiting = self._sends.find(
+            {"_id": {"$in": list(message_ids)}, "outbox.at": {"$exists": True}}, {"outbox": 1}
+        )
+        await self.outbox.drain(
+            {
+                document["_id"]: [from_document(entry) for entry in document["outbox"]]
+                async for document in waiting
+            }
+        )
+
+    async def left(self, before: datetime, limit: int) -> list[Send]:
+        """Return messages with status records that wait since before `before`."""
+        found = self._sends.find(
+            {"outbox.at": {"$exists": True, "$lt": before}},
+            {"record": 0, "outbox": 0},
+            sort=[("outbox.at", ASCENDING)],
+            limit=limit,
+        )
+        return [_send(document) async for document in found]
+
+    # --- claims -----------------------------------------------------------------------------------
+
+    async def promote(self, lanes: Iterable[str]) -> None:
+        """Let the first waiting message of each lane be claimed, unless one of the lane is at work."""
+        asked = list(lanes)
+        heads = self._sends.find({"lane": {"$in": asked}, "head": True}, {"lane": 1})
+        headed = {document["lane"] async for document in heads}
+        free = [lane for lane in asked if lane not in headed]
+        if not free:
+            return
+        firsts = self._sends.aggregate(
+            [
+                {"$match": {"lane": {"$in": free}, "state": State.WAITING.value}},
+                {"$sort": {"lane": 1, "seq": 1}},
+                {"$group": {"_id": "$lane", "first": {"$first": "$_id"}}},
+            ]
+        )
+        operations = [
+            UpdateOne({"_id": row["first"], "state": State.WAITING.value}, {"$set": {"head": True}})
+            async for row in firsts
+        ]
+        try:
+            await bulk(self._sends, operations)
+        except BulkWriteError as error:
+            # another was promoted in between: then it is that one's turn
+            if {item["code"] for item in error.details["writeErrors"]} != {DUPLICATE_KEY}:
+                raise
+
+    async def claim(self, source: str, claim: str, lease: timedelta) -> Send | None:
+        """Claim the account's message that is due and first of its lane; None when there is none."""
+        now = self._clock()
+        document = await self._sends.find_one_and_update(
+            {"head": True, "source": source, "state": State.WAITING.value, "next_at": {"$lte": now}},
+            {
+                "$set": {"state": State.CLAIMED.value, "claim": claim, "claimed_until": now + lease},
+                "$inc": {"version": 1, "attempts": 1},
+            },
+            sort=[("next_at", ASCENDING)],
+            return_document=ReturnDocument.AFTER,
+        )
+        return _send(document) if document else None
+
+    async def release(self, source: str, claim: str) -> None:
+        """Give back what was claimed under this name, for no request was made."""
+        await self._sends.update_many(
+            {"head": True, "source": source, "state": State.CLAIMED.value, "claim": claim},
+            {
+                "$set": {"state": State.WAITING.value},
+                "$unset": {"claim": "", "claimed_until": ""},
+                "$inc": {"version": 1},
+            },
+        )
+
+    async def interrupted(self, before: datetime, limit: int) -> list[Send]:
+        """Return claimed messages whose claim ran out before `before`."""
+        found = self._sends.find(
+            {"head": True, "state": State.CLAIMED.value, "claimed_until": {"$lt": before}},
+            {"record": 0, "outbox": 0},
+            limit=limit,
+        )
+        return [_send(document) async for document in found]
+
+    async def waiting(self) -> dict[str, int]:
+        """Return how many messages of each account no provider has taken yet."""
+        rows = self._sends.aggregate(
+            [
+                {"$match": {"state": State.WAITING.value}},
+                {"$group": {"_id": "$source", "count": {"$sum": 1}}},
+            ]
+        )
+        return {row["_id"]: row["count"] async for row in rows}
+
+    async def visitor_chats(self, visitor: str, limit: int = 20) -> list[tuple[str, str]]:
+        """Return (Conversation, message) of the latest replies to `account/visitor`."""
+        found = self._sends.find(
+            {"visitor": visitor}, {"conversation_id": 1}, sort=[("stored_at", -1)], limit=limit
+        )
+        return [(document["conversation_id"], document["_id"]) async for document in found]
+
+    # --- receipts ---------------------------------------------------------------------------------
+
+    async def park(self, receipts: Sequence[DeliveryReported], now: datetime) -> None:
+        """Keep receipts whose message is not known."""
+        await bulk(
+            self._parked,
+            [
+                UpdateOne(
+                    {"_id": str(receipt.id)},
+                    {
+                        "$setOnInsert": {
+                            "key": _key(receipt),
+                            "record": receipt.json_bytes(),
+                            _PARKED_EXPIRY: now + self._parked_for,
+                        }
+                    },
+                    upsert=True,
+                )
+                for receipt in receipts
+            ],
+        )
+
+    async def parked(self, provider_keys: Iterable[str]) -> list[DeliveryReported]:
+        """Return the kept receipts about these."""
+        found = self._parked.find({"key": {"$in": list(provider_keys)}})
+        return [DeliveryReported.model_validate_json(document["record"]) async for document in found]
+
+    async def unpark(self, receipts: Iterable[DeliveryReported]) -> None:
+        """Forget them."""
+        names = [str(receipt.id) for receipt in receipts]
+        if names:
+            await self._parked.delete_many({"_id": {"$in": names}})
+
+
+def _key(receipt: DeliveryReported) -> str:
+    return provider_key(receipt.data.provider, receipt.data.account, receipt.data.provider_message_id)
+
+
+def _ascending(*fields: str) -> list[tuple[str, int]]:
+    return [(field, ASCENDING) for field in fields]
+
+
+def _document(send: Send) -> Document:
+    own = {name: getattr(send, name) for name in (*_FIXED, *_CHANGING)}
+    return {
+        **own,
+        "correlation": str(send.correlation),
+        "cause": str(send.cause) if send.cause else None,
+        "state": send.state.value,
+        "status": send.status.value,
+        "record": send.record,
+        "version": send.version,
+    }
+
+
+def _send(document: Document) -> Send:
+    fields: dict[str, Any] = {
+        name: document.get(name) for name in (*_FIXED, *_CHANGING) if name not in {"source", "lane", "provider_key"}
+    }
+    cause = document.get("cause")
+    fields |= {
+        "message_id": document["_id"],
+        "correlation": UUID(document["correlation"]),
+        "cause": UUID(cause) if cause else None,
+        "state": State(document["state"]),
+        "status": DeliveryStatus(document["status"]),
+        "record": document.get("record"),
+        "version": document["version"],
+    }
+    return Send(**fields)

@@ -1,0 +1,82 @@
+"""The recorded day is complete, and its texts can be told apart."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from deploy.local.demo.day import FILE, Day, Repeats, Replies, Writes
+from deploy.local.send import Channel
+from deploy.local.stack import HERE, Stack
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(FILE.read_text())
+    return loaded
+
+
+def test_the_day_shows_every_channel_and_every_fate() -> None:
+    day = Day.load()
+    assert {event.by for event in day.events if isinstance(event, Writes)} == set(Channel)
+    assert {event.does for event in day.events} == {
+        "writes", "sends", "reacts", "repeats", "forges", "breaks", "reports",
+        "signs_on", "signs_off", "replies", "notes", "closes",
+    }  # fmt: skip
+    assert len(day.events) >= 60
+
+
+def test_somebody_uses_two_channels_by_one_number() -> None:
+    day = Day.load()
+    used: dict[str, set[str]] = {}
+    for event in day.events:
+        if isinstance(event, Writes):
+            used.setdefault(event.who, set()).add(event.by)
+    both = [day.people[who] for who, channels in used.items() if {"sms", "whatsapp"} <= channels]
+    assert both
+    assert all(person.sms == person.whatsapp for person in both)
+
+
+def test_nobody_writes_the_same_text_twice() -> None:
+    texts = Counter((event.who, event.text) for event in Day.load().events if isinstance(event, Writes))
+    assert [text for text, count in texts.items() if count > 1] == []
+
+
+def test_its_agents_are_those_of_the_local_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTS_FILE", str(HERE / "agents.yaml"))
+    agents = Stack.from_environment().agents()
+    assert {event.agent for event in Day.load().events if hasattr(event, "agent")} <= set(agents)
+
+
+def test_events_of_one_time_happen_at_once() -> None:
+    day = Day.load()
+    assert sum(len(moment) for moment in day.moments) == len(day.events)
+    assert max(len(moment) for moment in day.moments) > 1
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"at": "09:00", "does": "repeats", "of": "never-sent"}, "was not sent yet"),
+        ({"at": "09:00", "does": "replies", "to": "nobody", "text": "Hello"}, "nobody is called"),
+        (
+            {"at": "09:00", "does": "writes", "id": "x", "who": "pia", "by": "sms", "text": "Hi"},
+            "has no address",
+        ),
+        ({"at": "00:01", "does": "signs_on", "agent": "ana"}, "not in the order of time"),
+    ],
+)
+def test_a_day_that_does_not_hang_together_is_refused(
+    raw: dict[str, Any], change: dict[str, Any], problem: str
+) -> None:
+    events = [raw["events"][0], change]
+    with pytest.raises(ValidationError, match=problem):
+        Day.model_validate({"people": raw["people"], "events": events})
+
+
+def test_every_repeat_and_reply_has_somebody_behind_it() -> None:
+    day = Day.load()
+    assert sum(isinstance(event, Repeats) for event in day.events) >= 5
+    assert {event.to for event in day.events if isinstance(event, Replies)} >= {"maya", "pia", "ivy", "lin"}

@@ -1,0 +1,95 @@
+"""Requests as providers make them: ingest's own verification takes them, and no forged ones."""
+
+import json
+import subprocess
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.policy import default
+from types import ModuleType
+
+import pytest
+
+from deploy.local import webhooks
+from deploy.local.send import Channel, account_of
+from deploy.local.stack import HERE
+from deploy.local.webhooks import Mail, WhatsAppSender
+from services.chassis.accounts import Account, Accounts
+from services.ingest.channels import mime, twilio_sms
+from services.ingest.channels import whatsapp as cloud
+from services.ingest.webhook import Webhook
+
+PUBLIC = "https://parley.example"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+TEXT = "It's 50 % “off” & more\n<b>café</b> 😀 $HOME `x` \\"
+
+
+def account(channel: Channel) -> Account:
+    return account_of(Accounts.load(HERE / "accounts.yaml"), channel)
+
+
+def built() -> list[tuple[ModuleType, Channel, webhooks.Webhook]]:
+    number, sender = account(Channel.SMS), WhatsAppSender("+12025550101", "Maya")
+    text = {"type": "text", "text": {"body": TEXT}}
+    mail = Mail("Pia <pia@mail.example.org>", "Öffnung", TEXT, "<1@mail.example.org>")
+    return [
+        (twilio_sms, Channel.SMS, webhooks.sms(number, PUBLIC, "+12025550101", TEXT, "SM1")),
+        (twilio_sms, Channel.SMS, webhooks.sms_status(number, PUBLIC, "+12025550101", "SM1", "delivered")),
+        (cloud, Channel.WHATSAPP, webhooks.whatsapp(account(Channel.WHATSAPP), sender, text, "wamid.1", NOW)),
+        (cloud, Channel.WHATSAPP, webhooks.whatsapp_body(account(Channel.WHATSAPP), b'{"entry":[')),
+        (mime, Channel.EMAIL, webhooks.email(account(Channel.EMAIL), mail, NOW)),
+    ]
+
+
+def arriving(webhook: webhooks.Webhook) -> Webhook:
+    headers = {name.lower(): value for name, value in webhook.headers.items()}
+    return Webhook("POST", webhook.path, "", headers, webhook.body, PUBLIC)
+
+
+@pytest.mark.parametrize(("provider", "channel", "webhook"), built())
+def test_ingest_takes_what_is_signed_and_nothing_forged(
+    provider: ModuleType, channel: Channel, webhook: webhooks.Webhook
+) -> None:
+    assert provider.verify(arriving(webhook), account(channel))
+    assert not provider.verify(arriving(webhook.forged()), account(channel))
+
+
+@pytest.mark.parametrize(("provider", "channel", "webhook"), built())
+def test_the_curl_makes_the_same_request(
+    provider: ModuleType, channel: Channel, webhook: webhooks.Webhook
+) -> None:
+    assert account(channel).provider == provider.PROVIDER
+    words = shell_words(webhook.curl("http://127.0.0.1:8080"))
+    assert words[:4] == ["-i", "-X", "POST", f"http://127.0.0.1:8080{webhook.path}"]
+    headers = {words[n + 1] for n, word in enumerate(words) if word == "-H"}
+    assert headers == {f"{name}: {value}" for name, value in webhook.headers.items()}
+    assert words[words.index("--data-raw") + 1].encode() == webhook.body
+
+
+def shell_words(command: str) -> list[str]:
+    """Let a real shell read the command, with a curl that tells its arguments."""
+    script = "curl() { printf '%s\\0' \"$@\"; }\n" + command
+    run = subprocess.run(["/bin/sh", "-c", script], check=True, capture_output=True)  # noqa: S603 - our own text
+    return run.stdout.decode().split("\0")[:-1]
+
+
+def test_a_user_without_a_number_is_named_by_the_business_scoped_id() -> None:
+    sender = WhatsAppSender("NL.demo7f3a91c2", "Lin")
+    webhook = webhooks.whatsapp(account(Channel.WHATSAPP), sender, {"type": "text"}, "wamid.1", NOW)
+    value = json.loads(webhook.body)["entry"][0]["changes"][0]["value"]
+    assert value["contacts"] == [{"profile": {"name": "Lin"}, "user_id": "NL.demo7f3a91c2"}]
+    assert value["messages"][0]["from_user_id"] == "NL.demo7f3a91c2"
+    assert "from" not in value["messages"][0]
+
+
+def test_a_mail_says_what_it_should() -> None:
+    mail = Mail(
+        "Tom <tom@adeyemi.example>", "Away", TEXT, "<2@x.example>", "<1@x.example>",
+        more={"Auto-Submitted": "auto-replied"},
+    )  # fmt: skip
+    raw = webhooks.email(account(Channel.EMAIL), mail, NOW).body
+    read = message_from_bytes(raw, policy=default)
+    assert (read["In-Reply-To"], read["Auto-Submitted"]) == ("<1@x.example>", "auto-replied")
+    assert read["To"] == account(Channel.EMAIL).address
+    assert read.get_content().strip() == TEXT
+    assert raw.isascii()
+    assert b"\r" not in raw
