@@ -35,6 +35,8 @@ class RequestData(Subject):
     inbox: str
     channel: Channel
     channel_class: ChannelClass
+    also: tuple[ChannelClass, ...] = ()
+    """Further classes of room its live Contacts take."""
     priority: int = 0
     """Higher is served first; 0 is normal."""
     skills: dict[str, int] = Field(default_factory=dict)
@@ -54,6 +56,7 @@ class AssignData(Subject):
     inbox: str
     channel: Channel
     channel_class: ChannelClass
+    also: tuple[ChannelClass, ...] = ()
     agent: str
     reason: Literal["take", "transfer"]
     force: bool = False

@@ -17,6 +17,8 @@ _WRITES = frozenset(
         "replace_one",
         "find_one_and_update",
         "delete_one",
+        "delete_many",
+        "update_many",
     }
 )
 

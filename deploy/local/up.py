@@ -20,6 +20,7 @@ import uvicorn
 import uvloop
 from aiokafka.errors import KafkaError
 from fastapi import FastAPI
+from pydantic import ValidationError
 
 from deploy.local import next_steps
 from deploy.local.keys import StackKeys
@@ -32,6 +33,7 @@ from deploy.local.simulator.app import build_simulator
 from deploy.local.stack import LOCAL_HOST, Stack, StackError
 from services.chassis import logging
 from services.chassis.accounts import Accounts, AccountsError
+from services.chassis.inboxes import BadInboxes
 from services.chassis.settings import Settings
 from services.chassis.topics import create_topics
 
@@ -44,6 +46,7 @@ _UVICORN: dict[str, Any] = {
 }
 _EXPECTED = (
     AccountsError,
+    BadInboxes,
     DirectoryInUseError,
     NotReadyError,
     PortInUseError,
@@ -69,6 +72,10 @@ def main() -> int:
             print("stopping the servers …", flush=True)
     except _EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ValidationError as error:
+        for problem in error.errors(include_input=False):
+            print(f"error: {'.'.join(map(str, problem['loc'])).upper()}: {problem['msg']}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted while starting", file=sys.stderr)
@@ -114,6 +121,7 @@ def environment(stack: Stack, servers: Servers, keys: StackKeys) -> dict[str, st
 
 async def serve(stack: Stack, keys: StackKeys, listener: socket.socket, log: TextIO) -> None:
     """Create the topics, serve all services until a signal comes, and stop them."""
+    logging.configure(os.environ.get("LOG_LEVEL", "INFO"), log)
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -121,7 +129,6 @@ async def serve(stack: Stack, keys: StackKeys, listener: socket.socket, log: Tex
     if not await _unless(stopping, starting):
         starting.cancel()
         return
-    logging.configure(os.environ.get("LOG_LEVEL", "INFO"), log)
     await _run(stack, keys, listener, compose(stack, keys), stopping)
 
 

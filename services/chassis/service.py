@@ -129,7 +129,9 @@ async def _run(service: Service) -> None:
     tasks = [asyncio.create_task(runner.run()) for runner in runners]
     tasks += [asyncio.ensure_future(loop()) for loop in service.loops]
     try:
-        await asyncio.gather(*tasks)
+        # not `gather`: cancelled, it would cancel consumers that are about to close by themselves
+        for task in (await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION))[0] if tasks else ():
+            task.result()
     except Exception as error:  # a runner that ends by an error is a bug: fail readiness for all to see
         service.prepared = False
         log.error("service_failed", service=service.name, error=type(error).__name__, exc_info=error)

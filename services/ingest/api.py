@@ -15,7 +15,7 @@ from services.ingest import metrics
 from services.ingest.body import read_body
 from services.ingest.channels.registry import PROVIDERS, Provider
 from services.ingest.handlers import Intake, Taken
-from services.ingest.settings import Settings
+from services.ingest.settings import IngestSettings
 from services.ingest.webhook import Arrival, Webhook
 
 _REASONS = {
@@ -30,7 +30,7 @@ _REASONS = {
 }
 
 
-def build_router(intake: Intake, settings: Settings) -> APIRouter:
+def build_router(intake: Intake, settings: IngestSettings) -> APIRouter:
     """Return the webhook routes."""
     router = APIRouter()
 
@@ -86,7 +86,7 @@ async def published(provider: str, arrival: Arrival, publish: Callable[[], Await
 
 
 async def _webhook(
-    row: Provider, account: Account, request: Request, intake: Intake, settings: Settings
+    row: Provider, account: Account, request: Request, intake: Intake, settings: IngestSettings
 ) -> Response:
     arrival = intake.arrival(account)
     if row.proven_by_headers and not row.verify(_as_received(request, b"", settings), account):
@@ -123,7 +123,7 @@ def _forged(row: Provider) -> Problem:
     return Problem(row.forged_status, title, detail, headers={**headers, "Connection": "close"})
 
 
-def _as_received(request: Request, body: bytes, settings: Settings) -> Webhook:
+def _as_received(request: Request, body: bytes, settings: IngestSettings) -> Webhook:
     scope: Any = request.scope
     raw_path: bytes = scope.get("raw_path") or request.url.path.encode()
     return Webhook(

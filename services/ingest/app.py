@@ -13,14 +13,14 @@ from services.chassis.mongo import connect
 from services.chassis.service import Service, build
 from services.ingest import api, webchat_api
 from services.ingest.handlers import Intake
-from services.ingest.settings import Settings
+from services.ingest.settings import IngestSettings
 from services.ingest.store import MongoVisitors
 from services.ingest.visitors import Visitors, random_visitor_id
 
 
-def build_app(settings: Settings | None = None, clock: Clock = utc_now) -> FastAPI:
+def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) -> FastAPI:
     """Return the service's ASGI application. Raises AccountsError for an accounts file it cannot use."""
-    settings = settings or Settings()
+    settings = settings or IngestSettings()
     database = connect(settings, "ingest")
     publisher = KafkaPublisher(settings, "ingest")
     store = MongoVisitors(database)
@@ -38,7 +38,7 @@ def build_app(settings: Settings | None = None, clock: Clock = utc_now) -> FastA
     )
 
 
-def routes(intake: Intake, visitors: Visitors, settings: Settings) -> APIRouter:
+def routes(intake: Intake, visitors: Visitors, settings: IngestSettings) -> APIRouter:
     """Return all routes; the visitors' come first, their paths being the narrower ones."""
     router = APIRouter()
     router.include_router(webchat_api.build_router(intake, visitors, settings))

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from services.chassis.settings import Settings as ChassisSettings
+from services.chassis.settings import Settings
 
 
-class Settings(ChassisSettings):
+class IngestSettings(Settings):
     """Read from environment variables of the same names in upper case."""
 
     body_timeout_seconds: float = Field(

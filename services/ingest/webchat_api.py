@@ -20,7 +20,7 @@ from services.ingest.channels import webchat
 from services.ingest.channels.shapes import read_json
 from services.ingest.handlers import Intake
 from services.ingest.limits import RateLimit
-from services.ingest.settings import Settings
+from services.ingest.settings import IngestSettings
 from services.ingest.visitors import VisitorRecord, Visitors
 from services.ingest.webhook import BadItem
 
@@ -30,7 +30,7 @@ _LATER = frozenset({"attachments", "typing", "read", "rating"})
 Body = TypeVar("Body", bound=BaseModel)
 
 
-def build_router(intake: Intake, visitors: Visitors, settings: Settings) -> APIRouter:
+def build_router(intake: Intake, visitors: Visitors, settings: IngestSettings) -> APIRouter:
     """Return the visitors' routes."""
     router = APIRouter()
     sessions = RateLimit(settings.webchat_sessions_burst, settings.webchat_sessions_per_minute)
@@ -111,7 +111,7 @@ async def _known(visitors: Visitors, visitor: Visitor) -> VisitorRecord | None:
         raise
 
 
-async def _body(request: Request, model: type[Body], settings: Settings) -> Body:
+async def _body(request: Request, model: type[Body], settings: IngestSettings) -> Body:
     """Read and validate the body; 422 names each wrong field, 413 and 408 as for webhooks."""
     raw = await read_body(request, _LIMIT_BYTES, settings.body_timeout_seconds)
     try:

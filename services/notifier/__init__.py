@@ -1,0 +1,1 @@
+"""notifier: sends replies to providers, and shows what happens as it happens."""

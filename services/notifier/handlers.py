@@ -42,7 +42,7 @@ class SendStore(Protocol):
     async def find(self, message_ids: Iterable[str], provider_keys: Iterable[str]) -> list[Send]:
         """Return the messages of these ids, and those the provider names so."""
 
-    async def save(self, changes: Sequence[Change], now: datetime) -> frozenset[str]:
+    async def save(self, changes: Sequence[Change]) -> frozenset[str]:
         """Save what was decided, with its status records; return the ids lost to another writer."""
 
     async def promote(self, lanes: Iterable[str]) -> None:
@@ -206,7 +206,7 @@ class Sends:
 
     async def _save(self, before: Mapping[str, Send], after: Mapping[str, Send]) -> frozenset[str]:
         changes = [(before[key], send) for key, send in after.items() if send != before[key]]
-        return await self.store.save(changes, self.clock()) if changes else frozenset()
+        return await self.store.save(changes) if changes else frozenset()
 
     async def _settle(self, sends: Sequence[Send], *, look_for_parked: bool = True) -> None:
         if not sends:

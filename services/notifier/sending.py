@@ -1,4 +1,4 @@
-"""Requests to providers: a worker for each account, so that a slow provider holds up its own account alone."""
+"""Requests to providers: a worker for each account, so that a slow one holds up its own account alone."""
 
 import asyncio
 import random
@@ -70,7 +70,9 @@ class Sending:
     async def run(self) -> None:
         """Send until cancelled; then claim nothing more, and wait for the requests that are out."""
         self._stopping.clear()
-        workers = {asyncio.create_task(self._work(source), name=f"send {source}") for source in self._accounts}
+        workers = {
+            asyncio.create_task(self._work(source), name=f"send {source}") for source in self._accounts
+        }
         try:
             await self._stopping.wait()
         finally:
@@ -144,7 +146,7 @@ class Sending:
             try:
                 send = await self.sends.conclude(claimed, decide)
                 break
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (the outcome is known only here: keep it)
                 if not is_transient(error):
                     log.error("outcome_lost", account=claimed.source, exc_info=error)
                     return
@@ -181,7 +183,7 @@ class Sending:
             return outcome
         except TimeoutError:
             return Unknown(f"no answer within {self.settings.send_timeout_seconds:g} s")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (a sender's bug: the request may have left)
             log.error("send_failed", account=claimed.source, error=type(error).__name__, exc_info=error)
             return Unknown(f"interrupted: {type(error).__name__}")
 

@@ -26,10 +26,13 @@ class NotifierSettings(Settings):
     )
     outbox_age_seconds: float = Field(3.0, gt=0, description="age at which left-over effects are carried out")
     parked_days: int = Field(7, gt=0, description="how long a receipt waits for the message it is about")
-    stream_queue: int = Field(1000, gt=0, description="events a slow stream may be behind before it is closed")
+    stream_queue: int = Field(
+        1000, gt=0, description="events a slow stream may be behind before it is closed"
+    )
     stream_ping_seconds: float = Field(15.0, gt=0, description="longest silence on a stream")
-    stream_write_seconds: float = Field(30.0, gt=0, description="longest wait for a client that reads nothing")
-    stream_start_seconds: float = Field(5.0, gt=0, description="longest wait for the feed before a 503")
+    stream_write_seconds: float = Field(
+        30.0, gt=0, description="longest wait for a client that reads nothing"
+    )
     ring_records: int = Field(500, gt=0, description="latest records kept in memory per partition")
     ring_bytes: int = Field(1_000_000, gt=0, description="bytes of them per partition")
     resume_records: int = Field(50_000, gt=0, description="most records a resuming stream is read from Kafka")

@@ -75,7 +75,9 @@ class Store:
         await self._sends.create_indexes(
             [
                 IndexModel("lane", name="one_head", unique=True, partialFilterExpression=heads),
-                IndexModel(_ascending("source", "state", "next_at"), name="due", partialFilterExpression=heads),
+                IndexModel(
+                    _ascending("source", "state", "next_at"), name="due", partialFilterExpression=heads
+                ),
                 IndexModel(
                     _ascending("state", "claimed_until"), name="claimed", partialFilterExpression=heads
                 ),
@@ -84,9 +86,11 @@ class Store:
                     name="waiting",
                     partialFilterExpression={"state": State.WAITING.value},
                 ),
-                *(
-                    IndexModel(field, name=field, partialFilterExpression={field: {"$exists": True}})
-                    for field in ("provider_key", "visitor")
+                IndexModel("provider_key", name="provider_key", partialFilterExpression=_has("provider_key")),
+                IndexModel(
+                    _ascending("visitor", "stored_at"),
+                    name="visitor",
+                    partialFilterExpression=_has("visitor"),
                 ),
             ]
         )
@@ -108,7 +112,9 @@ class Store:
             if send.message_id in visitors:
                 document["visitor"] = visitors[send.message_id]
             new[send.message_id] = document
-        known = {document["_id"] async for document in self._sends.find({"_id": {"$in": list(new)}}, {"_id": 1})}
+        known = {
+            document["_id"] async for document in self._sends.find({"_id": {"$in": list(new)}}, {"_id": 1})
+        }
         todo = [key for key in new if key not in known]
         while todo:
             lost = await bulk(
@@ -128,7 +134,7 @@ class Store:
                     found[document["_id"]] = _send(document)
         return list(found.values())
 
-    async def save(self, changes: Sequence[Change], now: datetime) -> frozenset[str]:
+    async def save(self, changes: Sequence[Change]) -> frozenset[str]:
         """Save what was decided, with its status records; return the ids lost to another writer."""
         lost = await bulk(self._sends, [self._update(before, after) for before, after in changes])
         return frozenset(changes[index][0].message_id for index in lost)
@@ -294,6 +300,10 @@ def _key(receipt: DeliveryReported) -> str:
     return provider_key(receipt.data.provider, receipt.data.account, receipt.data.provider_message_id)
 
 
+def _has(field: str) -> Document:
+    return {field: {"$exists": True}}
+
+
 def _ascending(*fields: str) -> list[tuple[str, int]]:
     return [(field, ASCENDING) for field in fields]
 
@@ -313,7 +323,9 @@ def _document(send: Send) -> Document:
 
 def _send(document: Document) -> Send:
     fields: dict[str, Any] = {
-        name: document.get(name) for name in (*_FIXED, *_CHANGING) if name not in {"source", "lane", "provider_key"}
+        name: document.get(name)
+        for name in (*_FIXED, *_CHANGING)
+        if name not in {"source", "lane", "provider_key"}
     }
     cause = document.get("cause")
     fields |= {

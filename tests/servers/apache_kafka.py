@@ -133,7 +133,7 @@ def java() -> list[str]:
     """Return the command that runs a class of Kafka's."""
     program = shutil.which("java")
     if program is None:
-        message = "Apache Kafka needs Java 17 (on Debian: apt-get install openjdk-17-jre-headless)"
+        message = "Apache Kafka needs Java 17 (on Debian: apt-get install default-jre-headless)"
         raise KafkaUnavailableError(message)
     return [program, *_JAVA_OPTIONS, "-cp", f"{_JARS}/*"]
 

@@ -15,6 +15,7 @@ from deploy.local.demo.fates import Outcome, outcome
 from deploy.local.demo.play import Player
 from deploy.local.keys import NoStackError
 from deploy.local.stack import Stack, StackError
+from deploy.local.terminal import wide_console
 from services.chassis.accounts import AccountsError
 
 _COLUMNS = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -41,7 +42,7 @@ def main(
 
 async def run(stack: Stack, day: Day, seconds: float) -> bool:
     """Play `day` within `seconds`, show the outcome, and return whether it is as it should be."""
-    out = report.console()
+    out = wide_console()
     async with httpx.AsyncClient(base_url=stack.url, trust_env=False, timeout=20) as http:
         found = await _play(stack, day, seconds, http, Progress(*_COLUMNS, console=out))
     report.show(found, out)

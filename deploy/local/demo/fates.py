@@ -86,7 +86,7 @@ async def outcome(stack: Stack, http: httpx.AsyncClient, played: Played) -> Outc
         agents: dict[str, str] = {}
         fates = []
         for posted in played.posted:
-            became, message = _fate(posted, timelines.get(posted.who, []))
+            became, message = judge(posted, timelines.get(posted.who, []))
             conversation = str(message["conversation_id"]) if message else ""
             if conversation and conversation not in agents:
                 agents[conversation] = await desk.agent_of(conversation)
@@ -107,7 +107,8 @@ def _named(items: Iterable[Json], message_id: str) -> Json | None:
     return next((item for item in items if item["id"] == message_id), None)
 
 
-def _fate(posted: Posted, timeline: list[Json]) -> tuple[Became, Json | None]:
+def judge(posted: Posted, timeline: list[Json]) -> tuple[Became, Json | None]:
+    """Return what became of one webhook, and its message on the sender's `timeline`."""
     refused = posted.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
     if isinstance(posted.event, Forges) or refused:
         return (Became.REFUSED if refused and isinstance(posted.event, Forges) else Became.WRONG), None

@@ -18,13 +18,6 @@ _STYLES = {
     Became.QUARANTINED: "magenta",
 }
 _LONGEST = 36
-_WIDTH = 130
-
-
-def console() -> Console:
-    """Return a console wide enough for the tables where it is no terminal."""
-    plain = Console()
-    return plain if plain.is_terminal else Console(width=_WIDTH)
 
 
 def show(found: Outcome, out: Console) -> None:

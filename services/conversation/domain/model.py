@@ -40,7 +40,7 @@ class Assignment:
     command_id: UUID
     epoch: int
     agent: str
-    reason: str = "take"
+    classes: tuple[ChannelClass, ...] = ()
     granted: bool | None = None
     detail: str = ""
 

@@ -64,25 +64,23 @@ def send_request(draft: Draft) -> None:
     """Send what is asked at present (again)."""
     conversation = draft.conversation
     routing = conversation.routing
-    for number, wanted in enumerate(routing.classes):
-        if number == 0:
-            command(
-                draft,
-                contract.RoutingRequest,
-                contract.RequestData(
-                    **_subject(conversation, routing.current),
-                    inbox=conversation.inbox,
-                    channel=last_contact(conversation).channel,
-                    channel_class=wanted,
-                    priority=conversation.priority,
-                    preferred_agent=routing.preferred,
-                    avoid_agent=routing.avoid,
-                    requested_at=routing.requested_at or draft.now,
-                    ahead=routing.ahead,
-                ),
-            )
-        else:
-            widen(draft, wanted)
+    first, *also = routing.classes
+    command(
+        draft,
+        contract.RoutingRequest,
+        contract.RequestData(
+            **_subject(conversation, routing.current),
+            inbox=conversation.inbox,
+            channel=last_contact(conversation).channel,
+            channel_class=first,
+            also=tuple(also),
+            priority=conversation.priority,
+            preferred_agent=routing.preferred,
+            avoid_agent=routing.avoid,
+            requested_at=routing.requested_at or draft.now,
+            ahead=routing.ahead,
+        ),
+    )
 
 
 def widen(draft: Draft, wanted: ChannelClass) -> None:
@@ -110,6 +108,9 @@ def release(draft: Draft, reason: str) -> bool:
     if not routing.current and not any(item.granted is None for item in routing.assignments):
         return False
     _send_release(draft, routing.pool, draft.conversation.id, routing.epoch, reason)
+    for wish in routing.assignments:
+        if wish.granted is None:
+            _settle(draft, wish, granted=False, detail=f"overtaken: {reason}")
     draft.routing(current=0, classes=(), asked_at=None, tries=0)
     return True
 
@@ -140,6 +141,7 @@ def assign(draft: Draft, agent: str, reason: str, *, force: bool, inbox: str | N
     conversation = draft.conversation
     epoch = conversation.routing.epoch + 1
     contact = last_contact(conversation)
+    first, *also = _classes(conversation)
     envelope = command(
         draft,
         contract.RoutingAssign,
@@ -147,14 +149,15 @@ def assign(draft: Draft, agent: str, reason: str, *, force: bool, inbox: str | N
             **_subject(conversation, epoch),
             inbox=inbox or conversation.inbox,
             channel=contact.channel,
-            channel_class=_classes(conversation)[0],
+            channel_class=first,
+            also=tuple(also),
             agent=agent,
             reason="take" if reason == "take" else "transfer",
             force=force,
         ),
         record_id=draft.cause,
     )
-    wish = Assignment(command_id=envelope.id, epoch=epoch, agent=agent, reason=reason)
+    wish = Assignment(command_id=envelope.id, epoch=epoch, agent=agent, classes=(first, *also))
     kept = (*conversation.routing.assignments, wish)[-KEPT_ASSIGNMENTS:]
     draft.routing(epoch=epoch, assignments=kept)
 
@@ -183,7 +186,7 @@ def granted(draft: Draft, data: contract.GrantData) -> bool:
     if current is None or current.id != data.conversation_id or current.routing.pool != data.pool:
         return _give_back(draft, data)
     routing = current.routing
-    wish = next((item for item in routing.assignments if item.epoch == data.epoch), None)
+    wish = next((item for item in routing.assignments if item.epoch == data.epoch and item.granted is None), None)
     if wish is None and data.epoch != routing.current:
         return _give_back(draft, data)
     if data.n <= routing.n:
@@ -198,12 +201,10 @@ def granted(draft: Draft, data: contract.GrantData) -> bool:
         return _give_back(draft, data)
     if wish:
         _settle(draft, wish, granted=True, detail="")
-    draft.routing(n=data.n, current=data.epoch, asked_at=None, tries=0)
-    if not draft.conversation.routing.classes:
-        draft.routing(classes=_classes(draft.conversation)[:1])
+    counted = wish.classes if wish else routing.classes
+    draft.routing(n=data.n, current=data.epoch, asked_at=None, tries=0, classes=counted)
     _assign(draft, data)
-    # a take asks for one class; the others that live Contacts need are asked for now
-    widen_for(draft, draft.conversation.classes)
+    widen_for(draft, draft.conversation.classes)  # of Contacts that started after the wish
     return True
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from schemas.common import Channel, ChannelClass, channel_class
 from schemas.routing import Exclusion, Explanation
 from services.router.domain.pool import Pool
-from services.router.domain.queues import Line
+from services.router.domain.queues import Line, line
 from services.router.domain.room import shortage
 from services.router.domain.state import Agent, Need, Request, Standing
 
@@ -30,24 +30,27 @@ def reachable(agent: Agent, channel: Channel, needed: tuple[ChannelClass, ...]) 
     The class that `channel` belongs to needs that channel, another messaging or email class any channel
     of it, and a task only that the Agent is signed on.
     """
-    on = {name for name, available in agent.channels.items() if available}
-    classes_on = {channel_class(name) for name in on}
-    own = channel_class(channel)
-    return bool(on) and all(
-        name is ChannelClass.TASKS or (channel in on if name is own else name in classes_on)
-        for name in needed
-    )
+    for name in needed:
+        if name is ChannelClass.TASKS:
+            there = agent.signed_on
+        elif name is channel_class(channel):
+            there = agent.channels.get(channel, False)
+        else:
+            there = any(on and channel_class(other) is name for other, on in agent.channels.items())
+        if not there:
+            return False
+    return True
 
 
-def unfit(agent: Agent, line: Line) -> Exclusion | None:
+def unfit(agent: Agent, where: Line) -> Exclusion | None:
     """Return what keeps the Agent from a whole line of their Inbox, room aside."""
     if not agent.signed_on:
         return Exclusion.SIGNED_OFF
-    if not reachable(agent, line.channel, line.classes):
+    if not reachable(agent, where.channel, where.classes):
         return Exclusion.CHANNEL_OFF
     if agent.away:
         return Exclusion.AWAY
-    if any(agent.skills.get(skill, 0) < level for skill, level in line.skills):
+    if any(agent.skills.get(skill, 0) < level for skill, level in where.skills):
         return Exclusion.MISSING_SKILL
     return None
 
@@ -57,7 +60,7 @@ def exclusion(pool: Pool, agent: Agent, conversation_id: str, request: Request) 
     need = request.need
     if need.inbox not in agent.inboxes:
         return Exclusion.OTHER_INBOX
-    barred = unfit(agent, Line(need.channel, need.classes, need.skills))
+    barred = unfit(agent, line(need))
     if barred:
         return barred
     if shortage(agent, pool.hands[agent.id], need.classes, conversation_id):

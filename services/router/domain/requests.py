@@ -34,6 +34,10 @@ def on_request(pool: Pool, command: RoutingRequest) -> None:
     _give_up(pool, standing)
     need = _need(data)
     request = Request(need, data.epoch, pool.arrival(), ahead=data.ahead)
+    if data.avoid_agent:
+        until = pool.after(pool.state.policy.ask_again_seconds)
+        request.rejected[data.avoid_agent] = until
+        pool.remind(until, "wake", standing.conversation_id)
     seconds = pool.state.policy.preferred_grace_seconds
     if need.preferred and seconds > 0:
         request.grace_until = pool.after(seconds)
@@ -143,7 +147,7 @@ def _need(data: RequestData) -> Need:
     return Need(
         inbox=data.inbox,
         channel=data.channel,
-        classes=classes(data.channel_class),
+        classes=classes(data.channel_class, *data.also),
         requested_at=data.requested_at,
         priority=data.priority,
         skills=tuple(sorted(data.skills.items())),
@@ -157,9 +161,12 @@ def _assigned_need(standing: Standing, command: RoutingAssign) -> Need:
     data = command.data
     if standing.need:
         return replace(
-            standing.need, inbox=data.inbox, channel=data.channel, classes=classes(data.channel_class)
+            standing.need,
+            inbox=data.inbox,
+            channel=data.channel,
+            classes=classes(data.channel_class, *data.also),
         )
-    return Need(data.inbox, data.channel, classes(data.channel_class), command.occurred_at)
+    return Need(data.inbox, data.channel, classes(data.channel_class, *data.also), command.occurred_at)
 
 
 def _obstacle(pool: Pool, standing: Standing, data: AssignData) -> tuple[RefusalReason, str] | None:
@@ -173,7 +180,9 @@ def _obstacle(pool: Pool, standing: Standing, data: AssignData) -> tuple[Refusal
     absence = _absence(agent, data)
     if absence:
         return "signed_off", absence
-    full = shortage(agent, pool.hands[agent.id], classes(data.channel_class), standing.conversation_id)
+    full = shortage(
+        agent, pool.hands[agent.id], classes(data.channel_class, *data.also), standing.conversation_id
+    )
     return ("full", full) if full and not data.force else None
 
 
@@ -183,7 +192,7 @@ def _absence(agent: Agent, data: AssignData) -> str | None:
         return f"{agent.id} is signed off"
     if agent.lost or (agent.tired and data.reason == "transfer"):
         return f"{agent.id} is away"
-    if not reachable(agent, data.channel, classes(data.channel_class)):
+    if not reachable(agent, data.channel, classes(data.channel_class, *data.also)):
         return f"{agent.id} is not available on {data.channel}"
     return None
 

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
+from uuid import UUID
 
 import pytest
 
@@ -11,6 +13,7 @@ from schemas.inbound import MessageIdentified
 from schemas.topics import CUSTOMERS_EVENTS, MESSAGES_IDENTIFIED
 from services.chassis.delivery import DUPLICATE, HANDLED
 from services.chassis.mongo import Database
+from services.identity.handlers import Loaded
 from tests.crash import Crash, Fuse, Log
 from tests.integration.identity.conftest import Identity
 from tests.unit.identity.messages import (
@@ -180,7 +183,7 @@ async def test_a_crash_at_every_step_loses_nothing_and_keeps_the_order(
     database: Database,
 ) -> None:
     total = await _steps(database)
-    assert total > 20
+    assert total > 15
     for step in range(1, total + 1):
         for name in ("customers", "identifiers", "conflicts"):
             await database[name].delete_many({})
@@ -234,3 +237,24 @@ async def test_an_event_left_behind_goes_out_by_the_sweeper(database: Database) 
     await swept.store.drain([], [left])
     assert [event.type for event in told(log)] == ["customer.created"]
     assert await swept.store.left(NOW.replace(minute=1), 10) == []
+
+
+async def test_an_identifier_detached_while_its_message_is_handled_stays_detached(database: Database) -> None:
+    identity = Identity(database)
+    await identity.customers.identify(batch(shown(WHATSAPP, PHONE)))
+    (ada,) = await customers(database)
+    late = Identity(database)
+    load = late.store.load
+
+    async def load_after_a_split(customer_ids: Sequence[str]) -> dict[str, Loaded]:
+        if identity.fuse.steps:
+            await identity.commands.detach(str(ada["_id"]), UUID(int=1), PHONE)
+            identity.fuse.steps = 0
+        return await load(customer_ids)
+
+    late.store.load = load_after_a_split  # type: ignore[method-assign]
+    await late.customers.identify(batch(shown(WHATSAPP, PHONE, number=2)))
+    (stored,) = await customers(database)
+    assert [known["kind"] for known in stored["identifiers"]] == ["whatsapp"]
+    assert await database["identifiers"].count_documents({}) == 1
+    assert identified(late.log)[0].customer_id == ada["_id"]

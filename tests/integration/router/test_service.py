@@ -40,7 +40,7 @@ class Client:
             [Outgoing(ROUTING_COMMANDS.name, POOL, command.json_bytes()) for command in commands]
         )
 
-    async def until(self, caller: str, path: str, condition: Callable[[Any], bool]) -> Any:  # noqa: ANN401  (JSON)
+    async def until(self, caller: str, path: str, condition: Callable[[Any], bool]) -> Any:
         async with asyncio.timeout(10):
             while True:
                 answer = await self(caller, "GET", path)

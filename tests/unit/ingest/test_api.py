@@ -28,7 +28,7 @@ from services.chassis.faults import BrokerUnavailable
 from services.ingest.app import routes
 from services.ingest.channels import twilio_sms, whatsapp
 from services.ingest.handlers import RECORD_BYTES, Intake
-from services.ingest.settings import Settings
+from services.ingest.settings import IngestSettings
 from services.ingest.visitors import VisitorRecord, Visitors, random_visitor_id
 
 NOW = datetime(2096, 1, 1, 12, 0, tzinfo=UTC)  # tokens are checked against the real clock
@@ -172,7 +172,7 @@ async def settle(accounts: Accounts) -> AsyncIterator[Settle]:
     clients = []
 
     def make(**changes: object) -> Stack:
-        settings = Settings(
+        settings = IngestSettings(
             public_url=PUBLIC,
             visitor_token_secret=SecretStr("visitor-token-secret-of-32-bytes!"),
             body_timeout_seconds=changes.pop("body_timeout_seconds", 5.0),

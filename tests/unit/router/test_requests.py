@@ -196,3 +196,21 @@ def test_widening_under_another_epoch_is_ignored() -> None:
     desk.send(request("c1", 2))
     assert desk.send(widen("c1", 1, ChannelClass.EMAIL)) == []
     assert desk.holder("c1") == "ana"
+
+
+def test_a_request_may_need_room_of_several_classes() -> None:
+    desk = Desk()
+    desk.send(profile("ana"), available("ana", Channel.SMS))
+    assert desk.send(request("c1", also=(ChannelClass.EMAIL,))) == []
+    assert kinds(desk.send(available("ana", Channel.EMAIL))) == ["granted"]
+    assert desk.pool.hands["ana"].load() == {"total": 1, "voice": 0, "messaging": 1, "email": 1, "tasks": 0}
+    desk.send(profile("ben", capacity={"email": 0}), available("ben"))
+    [refusal] = desk.send(assign("c1", 2, "ben", also=(ChannelClass.EMAIL,)))
+    assert refusal.data.detail == "ben has 0 of 0 email Conversations"
+
+
+def test_whoever_gave_it_back_is_not_asked_again_for_a_minute() -> None:
+    desk = Desk("ana")
+    assert desk.send(request("c1", 2, avoid_agent="ana")) == []
+    assert desk.wait(59.9) == []
+    assert kinds(desk.wait(0.1)) == ["granted"]

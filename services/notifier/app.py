@@ -1,0 +1,114 @@
+"""The composition root of notifier: all its topics, routes, workers and loops."""
+
+from datetime import timedelta
+from functools import partial
+
+import httpx
+from fastapi import FastAPI
+
+from services.chassis.accounts import Accounts
+from services.chassis.broker import KafkaPublisher
+from services.chassis.clock import Clock, utc_now
+from services.chassis.mongo import Database, connect
+from services.chassis.service import Service, build, every
+from services.notifier import metrics
+from services.notifier.access import Access
+from services.notifier.api import Parts, routes
+from services.notifier.channels.registry import SENDERS
+from services.notifier.feed.hub import Hub
+from services.notifier.feed.items import Item
+from services.notifier.feed.log import Log
+from services.notifier.feed.positions import Position
+from services.notifier.feed.resume import Resume
+from services.notifier.feed.stream import Streams
+from services.notifier.handlers import NO_REQUEST, Sends
+from services.notifier.loops import observe, recover, sweep
+from services.notifier.sending import Sending
+from services.notifier.settings import NotifierSettings
+from services.notifier.store import Store
+from services.notifier.subscribers import consumers, tail
+
+NAME = "notifier"
+
+
+def build_app(
+    settings: NotifierSettings | None = None,
+    *,
+    publisher: KafkaPublisher | None = None,
+    database: Database | None = None,
+    client: httpx.AsyncClient | None = None,
+    clock: Clock = utc_now,
+) -> FastAPI:
+    """Return the service's application. Raises AccountsError for an accounts file it cannot use."""
+    settings = settings or NotifierSettings()
+    publisher = publisher or KafkaPublisher(settings, NAME)
+    database = database if database is not None else connect(settings, NAME)
+    client = client or httpx.AsyncClient(timeout=settings.send_timeout_seconds)
+    accounts = Accounts.load(settings.accounts_file, settings.provider_api_base)
+
+    store = Store(database, publisher, clock, timedelta(days=settings.parked_days))
+    sends = Sends(
+        store,
+        deduplicates=lambda provider: provider in SENDERS and SENDERS[provider].deduplicates,
+        known_account=lambda provider, account: (
+            provider in SENDERS and accounts.find(provider, account) is not None
+        ),
+        clock=clock,
+        on_receipt=lambda provider, outcome, count: metrics.RECEIPTS.labels(provider, outcome).inc(count),
+    )
+    sending = Sending(
+        sends,
+        store,
+        client,
+        [account for account in accounts if account.provider != NO_REQUEST],
+        lambda provider: SENDERS[provider].send if provider in SENDERS else None,
+        settings,
+        clock,
+    )
+    sends.on_work = sending.wake
+
+    positions: dict[Position, int] = {}
+    hub = Hub(
+        positions,
+        ring_records=settings.ring_records,
+        ring_bytes=settings.ring_bytes,
+        queue=settings.stream_queue,
+        on_heard=partial(_observe_heard, clock),
+    )
+    log = Log(settings)
+    resume = Resume(hub, log, settings.resume_records, settings.resume_seconds, settings.resumes_at_once)
+    streams = Streams(hub, resume, settings.stream_ping_seconds, settings.resume_seconds, clock)
+    access = Access(database, hub.moved)
+
+    async def begin_feed() -> None:
+        bounds = await log.bounds()
+        ends = {place: end for place, (_, end) in bounds.items()}
+        starts = {place: max(first, end - settings.ring_records) for place, (first, end) in bounds.items()}
+        hub.begin(starts, ends)
+
+    return build(
+        Service(
+            name=NAME,
+            settings=settings,
+            router=routes(Parts(streams, access, store, settings.stream_write_seconds)),
+            publisher=publisher,
+            database=database,
+            consumers=consumers(sends, access),
+            tails=[tail(settings, hub, access, positions)],
+            on_start=[store.prepare, begin_feed],
+            loops=[
+                sending.run,
+                partial(every, 1.0, sweep(sends, settings), "outbox"),
+                partial(every, 5.0, recover(sends), "interrupted sends"),
+                partial(every, 15.0, observe(store), "measures"),
+            ],
+            on_stop=[client.aclose],
+        )
+    )
+
+
+def _observe_heard(clock: Clock, item: Item) -> None:
+    if item.heard is not None:
+        channel, received_at = item.heard
+        seconds = (clock() - received_at).total_seconds()
+        metrics.TO_STREAM_SECONDS.labels(channel).observe(max(seconds, 0))

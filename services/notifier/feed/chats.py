@@ -1,0 +1,39 @@
+"""Which visitor a chat message, or a Conversation, belongs to: what streams of visitors are routed by."""
+
+from collections import OrderedDict
+
+MOST = 50_000
+
+
+def visitor_key(account: str, visitor_id: str) -> str:
+    """Return the name of a visitor; ids are unique within a widget."""
+    return f"{account}/{visitor_id}"
+
+
+class Chats:
+    """The latest chats, learnt from the messages that pass by; older ones are forgotten."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._messages: OrderedDict[str, str] = OrderedDict()
+        self._conversations: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+
+    def learn(self, conversation_id: str, message_id: str, visitor: str) -> None:
+        """Remember that the message, and with it the Conversation, is this visitor's."""
+        self._messages[message_id] = visitor
+        self._messages.move_to_end(message_id)
+        known = self._conversations.get(conversation_id, ())
+        self._conversations[conversation_id] = known if visitor in known else (*known, visitor)
+        self._conversations.move_to_end(conversation_id)
+        for memory in (self._messages, self._conversations):
+            while len(memory) > self._most:
+                memory.popitem(last=False)
+
+    def of_message(self, message_id: str) -> tuple[str, ...]:
+        """Return the visitor who wrote or got the message, if it is known."""
+        visitor = self._messages.get(message_id)
+        return () if visitor is None else (visitor,)
+
+    def of_conversation(self, conversation_id: str) -> tuple[str, ...]:
+        """Return the visitors who chatted in the Conversation, as far as known."""
+        return self._conversations.get(conversation_id, ())

@@ -1,0 +1,150 @@
+"""What a record looks like on the feed, and who may see it."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from schemas.common import Channel, IdentifierKind
+from schemas.conversations import (
+    AnyConversationEvent,
+    ConversationAssigned,
+    ConversationOpened,
+    ConversationStatusChanged,
+    ConversationTransferred,
+    ConversationUnassigned,
+    MessageAdded,
+    MessageDeliveryChanged,
+    NoteAdded,
+)
+from schemas.envelope import Envelope, rfc3339
+from schemas.topics import ROUTING_DECISIONS
+from services.chassis.delivery import Delivery
+from services.notifier.feed.chats import Chats, visitor_key
+from services.notifier.feed.positions import Position
+
+_STATUS_EVENTS = (
+    ConversationOpened,
+    ConversationStatusChanged,
+    ConversationAssigned,
+    ConversationUnassigned,
+    ConversationTransferred,
+)
+_VISITOR_FIELDS = frozenset(
+    {
+        "conversation_id",
+        "status",
+        "message_id",
+        "direction",
+        "channel",
+        "account",
+        "kind",
+        "sent_at",
+        "received_at",
+        "delivery",
+        "reopened",
+    }
+)
+"""What a visitor may know of an event. No Agent, Inbox, reason or error of ours is among it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A record on the feed: where it stands in the log, its JSON, and who may see it. Leads see all."""
+
+    position: Position
+    offset: int
+    id: UUID
+    name: str
+    data: str
+    inboxes: tuple[str, ...] = ()
+    agent: str | None = None
+    visitors: tuple[str, ...] = ()
+    visitor_data: str | None = None
+    heard: tuple[Channel, datetime] | None = None
+    """Of a Customer's message: its channel, and when its webhook came."""
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes, roughly."""
+        return 600 + len(self.data) + len(self.visitor_data or "")
+
+
+def item_of(delivery: Delivery, chats: Chats) -> Item:
+    """Return the record as it is on the feed. Visitors' chats are learnt on the way."""
+    message = delivery.message
+    decision = delivery.topic == ROUTING_DECISIONS.name
+    data: dict[str, Any] = message.data.model_dump(mode="json", exclude_none=True)
+    common = {
+        "id": str(message.id),
+        "type": message.type,
+        "at": rfc3339(message.occurred_at),
+        "seq": message.seq,
+        "customer_id": message.customer_id,
+        "conversation_id": data.get("conversation_id"),
+    }
+    words = _words(message)
+    visitors = _visitors(message, chats)
+    return Item(
+        (delivery.topic, delivery.partition),
+        delivery.offset,
+        message.id,
+        message.type,
+        _json({**data, **words, **common}),
+        inboxes=() if decision else _inboxes(message),
+        agent=data.get("agent") if decision else None,
+        visitors=visitors,
+        visitor_data=_json({**_visible(data), **words, **common}) if visitors else None,
+        heard=_heard(message),
+    )
+
+
+def _words(message: Envelope) -> dict[str, Any]:
+    match message:
+        case MessageAdded(personal=personal):
+            files = [file.model_dump(mode="json", exclude_none=True) for file in personal.attachments]
+            subject = {} if personal.subject is None else {"subject": personal.subject}
+            return {"text": personal.text, **subject, "attachments": files}
+        case NoteAdded(personal=personal):
+            return {"text": personal.text}
+        case _:
+            return {}
+
+
+def _inboxes(event: AnyConversationEvent) -> tuple[str, ...]:
+    if isinstance(event, ConversationTransferred):
+        return (event.data.inbox, event.data.before)
+    return (event.data.inbox,)
+
+
+def _visitors(message: Envelope, chats: Chats) -> tuple[str, ...]:
+    match message:
+        case MessageAdded(data=data, personal=personal):
+            address = personal.address
+            if data.channel is not Channel.CHAT or address.kind is not IdentifierKind.VISITOR:
+                return ()
+            key = visitor_key(data.account, address.value)
+            chats.learn(data.conversation_id, str(data.message_id), key)
+            return (key,)
+        case MessageDeliveryChanged(data=data):
+            return chats.of_message(str(data.message_id))
+        case _ if isinstance(message, _STATUS_EVENTS):
+            return chats.of_conversation(message.data.conversation_id)
+        case _:
+            return ()
+
+
+def _heard(message: Envelope) -> tuple[Channel, datetime] | None:
+    if isinstance(message, MessageAdded) and message.data.direction == "inbound":
+        return message.data.channel, message.data.received_at
+    return None
+
+
+def _visible(data: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name in _VISITOR_FIELDS}
+
+
+def _json(value: dict[str, Any]) -> str:
+    # in ASCII: some clients take U+2028 and the like for the end of a line
+    return json.dumps(value, separators=(",", ":"))

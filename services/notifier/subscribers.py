@@ -1,0 +1,40 @@
+"""Every topic notifier reads, and who handles it."""
+
+from collections.abc import Callable
+
+from schemas.topics import AGENTS_EVENTS, MESSAGES_DELIVERY, MESSAGES_OUTBOUND
+from services.chassis.delivery import Consumer, Delivery
+from services.chassis.settings import Settings
+from services.chassis.tail import Tail
+from services.notifier.access import Access
+from services.notifier.feed.hub import Hub
+from services.notifier.feed.positions import FEED_TOPICS, Position
+from services.notifier.handlers import Sends
+
+GROUP = "notifier"
+
+
+def consumers(sends: Sends, access: Access) -> list[Consumer]:
+    """Return the table of consumers: each record is handled by one replica."""
+    return [
+        Consumer(MESSAGES_OUTBOUND, GROUP, sends.accept),
+        Consumer(MESSAGES_DELIVERY, GROUP, sends.receive),
+        Consumer(AGENTS_EVENTS, GROUP, access.learn),
+    ]
+
+
+def tail(settings: Settings, hub: Hub, access: Access, positions: dict[Position, int]) -> Tail:
+    """Return the tail: each record is seen by every replica."""
+    return Tail(
+        settings, "notifier-feed", (*FEED_TOPICS, AGENTS_EVENTS), _routing(hub, access), positions=positions
+    )
+
+
+def _routing(hub: Hub, access: Access) -> Callable[[Delivery], None]:
+    def receive(delivery: Delivery) -> None:
+        if delivery.topic == AGENTS_EVENTS.name:
+            access.hear(delivery.message)
+        else:
+            hub.receive(delivery)
+
+    return receive

@@ -1,0 +1,243 @@
+"""Every reply is asked of its provider once, in order per Customer, and what became of it is told."""
+
+import asyncio
+
+import pytest
+
+from schemas.common import DeliveryStatus
+from schemas.outbound import MessageSend
+from services.chassis.delivery import DUPLICATE, HANDLED
+from services.chassis.mongo import Database
+from services.notifier.channels import Refused, Retry, Sent, Unknown
+from services.notifier.settings import NotifierSettings
+from tests import crash
+from tests.integration.notifier.conftest import Notifier, Provider, accepts
+from tests.unit.notifier.builders import message_id, receipt, reply
+
+S = DeliveryStatus
+MOST_STEPS = 60
+
+
+async def test_an_accepted_message_is_sent_and_asked_for_once(notifier: Notifier) -> None:
+    assert await notifier.accept(reply("a"), reply("a")) == [HANDLED, DUPLICATE]
+    await notifier.send_all()
+    assert await notifier.accept(reply("a")) == [DUPLICATE]
+    await notifier.send_all()
+    assert notifier.provider.asked == ["a"]
+    assert notifier.published("a") == [(1, "sent")]
+    stored = await notifier.stored("a")
+    assert (stored["state"], stored["provider_message_id"], stored["outbox"]) == ("finished", "P-a", [])
+    assert not {"record", "head", "claim", "claimed_until"} & stored.keys()
+
+
+async def test_a_refusal_is_told_with_its_code_and_not_tried_again(notifier: Notifier) -> None:
+    notifier.provider.answer = lambda _: Refused("21610", "opted out", "opted_out")
+    await notifier.accept(reply("a"))
+    await notifier.send_all()
+    notifier.later(3600)
+    await notifier.send_all()
+    stored = await notifier.stored("a")
+    assert (stored["status"], stored["error_code"], stored["error_detail"]) == ("failed", "21610", "opted out")
+    assert (notifier.provider.asked, notifier.published("a")) == (["a"], [(1, "failed")])
+
+
+async def test_an_unknown_outcome_is_told_never_sent_again_and_corrected_by_a_receipt(
+    notifier: Notifier,
+) -> None:
+    notifier.provider.answer = lambda _: Unknown("no answer")
+    await notifier.accept(reply("a"))
+    await notifier.send_all()
+    await notifier.heal()
+    await notifier.receive(receipt("P-a", S.DELIVERED, name="a"))
+    await notifier.receive(receipt("P-a", S.READ, seconds=2))
+    assert notifier.provider.asked == ["a"]
+    assert notifier.published("a") == [(1, "unknown"), (2, "delivered"), (3, "read")]
+
+
+async def test_an_unexpected_fault_of_a_sender_is_unknown(notifier: Notifier) -> None:
+    notifier.provider.answer = lambda _: RuntimeError("a bug")
+    await notifier.accept(reply("a"), reply("b", seq=2))
+    await notifier.send_all()
+    assert notifier.published("a") == [(1, "unknown")]
+    assert notifier.provider.asked == ["a", "b"]
+
+
+async def test_a_retry_holds_up_its_customer_and_nobody_else(notifier: Notifier) -> None:
+    def answer(message: MessageSend) -> Sent | BaseException:
+        busy = message.personal.text == "a1" and notifier.provider.asked.count("a1") < 3
+        return Retry(5, "429") if busy else accepts(message)
+
+    notifier.provider.answer = answer
+    await notifier.accept(
+        reply("a1", seq=1), reply("a2", seq=2), reply("b1", customer="c2"), reply("a3", seq=3)
+    )
+    await notifier.send_all()
+    assert notifier.provider.asked == ["a1", "b1"]
+    notifier.later(4.9)
+    await notifier.send_all()
+    assert notifier.provider.asked == ["a1", "b1"]
+    notifier.later(0.2)
+    await notifier.send_all()
+    notifier.later(10)
+    await notifier.accept(reply("a4", seq=4))
+    await notifier.send_all()
+    assert notifier.provider.asked == ["a1", "b1", "a1", "a1", "a2", "a3", "a4"]
+    assert [notifier.published(name) for name in ("a1", "a2", "a3")] == [[(1, "sent")]] * 3
+
+
+async def test_one_account_never_waits_for_another(notifier: Notifier) -> None:
+    notifier.provider.answer = lambda message: (
+        Retry(None, "503") if message.data.provider == "whatsapp" else accepts(message)
+    )
+    await notifier.accept(reply("w", provider="whatsapp"), reply("s", seq=2))
+    await notifier.send_all("whatsapp/demo")
+    await notifier.send_all("twilio-sms/demo")
+    assert (notifier.published("w"), notifier.published("s")) == ([], [(1, "sent")])
+
+
+async def test_two_claims_at_once_never_get_the_same_message(notifier: Notifier) -> None:
+    await notifier.accept(*(reply(f"m{number}", customer=f"c{number}") for number in range(6)))
+    claims = await asyncio.gather(*(notifier.claim(name=f"claim-{number}") for number in range(10)))
+    got = [claim.message_id for claim in claims if claim is not None]
+    assert sorted(got) == sorted(str(message_id(f"m{number}")) for number in range(6))
+
+
+async def test_a_web_chat_message_is_sent_by_being_stored(notifier: Notifier) -> None:
+    await notifier.accept(reply("a", provider="webchat", to="visitor-1"))
+    assert (notifier.provider.asked, notifier.published("a")) == ([], [(1, "sent")])
+    chats = await notifier.store.visitor_chats("demo/visitor-1")
+    assert chats == [("conversation-of-c1", str(message_id("a")))]
+
+
+async def test_a_message_for_an_account_that_is_gone_fails_at_once(notifier: Notifier) -> None:
+    await notifier.accept(reply("a", account="closed"))
+    assert notifier.published("a") == [(1, "failed")]
+    assert (await notifier.stored("a"))["error_code"] == "no_account"
+
+
+async def test_a_claim_that_was_lost_on_the_way_is_given_back(notifier: Notifier) -> None:
+    await notifier.accept(reply("a"))
+    assert await notifier.claim(name="lost") is not None
+    await notifier.store.release("twilio-sms/demo", "another")
+    assert await notifier.claim() is None
+    await notifier.store.release("twilio-sms/demo", "lost")
+    await notifier.send_all()
+    assert notifier.published("a") == [(1, "sent")]
+
+
+@pytest.mark.parametrize("outcome", ["sent", "failed", "retry", "unknown"])
+async def test_a_crash_at_any_step_of_sending_never_asks_twice_and_ends_in_the_right_status(
+    database: Database, settings: NotifierSettings, outcome: str
+) -> None:
+    answers = {
+        "sent": accepts,
+        "failed": lambda _: Refused("1", "no", "rejected"),
+        "retry": lambda _: Retry(None, "503"),
+        "unknown": lambda _: Unknown("?"),
+    }
+    crashes = 0
+    for step in range(1, MOST_STEPS):
+        fuse, first, second = crash.Fuse(step), f"first-{step}", f"second-{step}"
+        customer = f"c{step}"
+        dying = Notifier(
+            crash.Database(database, fuse), settings, crash.Log(fuse), Provider(answers[outcome], fuse)
+        )
+        living = Notifier(database, settings, dying.log)
+        await living.accept(reply(first, customer=customer), reply(second, customer=customer, seq=2))
+        fuse.steps = 0
+        try:
+            claimed = await dying.claim()
+            assert claimed is not None
+            await dying.sending.send(claimed)
+        except crash.Crash:
+            crashes += 1
+        crashed = crashes == step
+        fuse.at = None
+        await living.heal()
+        await _check_after_crash(dying, living, outcome, first, second)
+        await dying.sending.client.aclose()
+        await living.sending.client.aclose()
+        if not crashed:
+            break
+    assert crashes == step - 1 >= 6
+
+
+async def _check_after_crash(
+    dying: Notifier, living: Notifier, outcome: str, first: str, second: str
+) -> None:
+    asked = [*dying.provider.asked, *living.provider.asked]
+    may_repeat = outcome == "retry" and dying.provider.asked == [first]
+    assert asked.count(second) == 1
+    assert asked.count(first) <= (2 if may_repeat else 1)
+    assert asked.index(second) == len(asked) - 1
+    ends = {"sent", "unknown"} if outcome == "retry" else {"sent", "unknown", outcome}
+    told = living.published(first)
+    stored = await living.stored(first)
+    assert [seq for seq, _ in told] == list(range(1, stored["status_seq"] + 1))
+    assert told[-1][1] == stored["status"]
+    assert stored["status"] in ends
+    if living.provider.asked.count(first):
+        assert stored["status"] == "sent"
+    elif outcome != "retry" and stored.get("error_code") != "interrupted":
+        assert stored["status"] == outcome
+    assert stored["outbox"] == []
+    assert living.published(second) == [(1, "sent")]
+
+
+async def test_a_crash_at_any_step_of_storing_loses_and_doubles_nothing(
+    database: Database, settings: NotifierSettings
+) -> None:
+    crashes = 0
+    for step in range(1, MOST_STEPS):
+        fuse = crash.Fuse(step)
+        dying = Notifier(crash.Database(database, fuse), settings, crash.Log(fuse))
+        living = Notifier(database, settings, dying.log)
+        replies = [
+            reply(f"{step}-{name}", customer=f"s{step}", seq=seq, provider=provider)
+            for seq, (name, provider) in enumerate(
+                [("a", "twilio-sms"), ("b", "webchat"), ("c", "twilio-sms")], start=1
+            )
+        ]
+        try:
+            await dying.accept(*replies)
+        except crash.Crash:
+            crashes += 1
+        crashed = crashes == step
+        fuse.at = None
+        await living.accept(*replies)
+        await living.heal()
+        assert living.provider.asked == [f"{step}-a", f"{step}-c"]
+        assert [living.published(f"{step}-{name}") for name in "abc"] == [[(1, "sent")]] * 3
+        await dying.sending.client.aclose()
+        await living.sending.client.aclose()
+        if not crashed:
+            break
+    assert crashes == step - 1 > 4
+
+
+async def test_workers_send_everything_and_stop_only_when_requests_are_done(notifier: Notifier) -> None:
+    release, started = asyncio.Event(), asyncio.Event()
+
+    async def slow(_client: object, _account: object, message: MessageSend, _callback: str, /) -> Sent:
+        started.set()
+        await release.wait()
+        return accepts(message)
+
+    notifier.sending.request = lambda _: slow
+    running = asyncio.create_task(notifier.sending.run())
+    await notifier.accept(*(reply(f"w{number}", customer=f"c{number % 3}", seq=number) for number in range(6)))
+    async with asyncio.timeout(5):
+        await started.wait()
+        running.cancel()
+        release.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    states = [(await notifier.stored(f"w{number}"))["state"] for number in range(6)]
+    assert states[0] == "finished"
+    assert "claimed" not in states
+    again = asyncio.create_task(notifier.sending.run())
+    async with asyncio.timeout(5):
+        while not all([notifier.published(f"w{number}") for number in range(6)]):
+            await asyncio.sleep(0.01)
+    again.cancel()
+    await asyncio.gather(again, return_exceptions=True)
