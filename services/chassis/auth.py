@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import httpx
 from fastapi import Depends, Request
@@ -92,7 +93,7 @@ class Keys:
     async def _read(self) -> str:
         parts = urlsplit(self._url)
         if parts.scheme == "file":
-            return await asyncio.to_thread(Path(parts.path).read_text)
+            return await asyncio.to_thread(Path(url2pathname(parts.path)).read_text)
         async with httpx.AsyncClient(timeout=5) as client:
             answer = await client.get(self._url)
             answer.raise_for_status()

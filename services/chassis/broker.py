@@ -121,6 +121,7 @@ class KafkaPublisher:
             return self._broker
         async with self._connecting:
             if self._broker is None:
+                await _reach(self._settings)
                 broker = _broker(self._settings, self._client_id)
                 try:
                     await broker.start()
@@ -158,6 +159,7 @@ class Subscription:
         group: str | None,
         listener: ConsumerRebalanceListener | None = None,
     ) -> None:
+        self._settings = settings
         rebalance_ms = int((settings.drain_timeout_seconds + 10) * 1000)
         # a JoinGroup is answered only when all members have drained, so requests may last longer than that
         self._broker = _broker(settings, client_id, request_timeout_ms=rebalance_ms + 10_000)
@@ -178,7 +180,8 @@ class Subscription:
         )
 
     async def start(self) -> AIOKafkaConsumer:
-        """Connect and return the consumer. Raises KafkaError when no broker answers."""
+        """Connect and return the consumer. Raises KafkaError or OSError when no broker answers."""
+        await _reach(self._settings)
         await self._broker.start()
         consumer = self._subscriber.consumer
         assert consumer is not None  # noqa: S101  (FastStream's contract after start)
@@ -191,6 +194,25 @@ class Subscription:
                 await self._broker.stop()
         except TimeoutError:
             log.warning("close_timed_out")
+
+
+async def _reach(settings: Settings) -> None:
+    """Raise OSError unless some broker takes a connection.
+
+    A client whose start fails is left unclosed by FastStream; while Kafka is away none is made.
+    """
+    failure: OSError = ConnectionError("no bootstrap server is configured")
+    for server in settings.kafka_bootstrap_servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        except OSError as error:
+            failure = error
+            continue
+        writer.close()
+        return
+    raise failure
 
 
 def _broker(settings: Settings, client_id: str, *, request_timeout_ms: int = 10_000) -> KafkaBroker:

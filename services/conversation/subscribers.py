@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from schemas.envelope import Envelope
+from schemas.inbound import MessageIdentified
+from schemas.routing import RoutingGranted
 from schemas.topics import AGENTS_EVENTS, MESSAGES_IDENTIFIED, MESSAGES_STATUS, ROUTING_DECISIONS
 from services.chassis.clock import Clock
 from services.chassis.delivery import HANDLED, BatchHandler, Consumer, Delivery, Outcome
+from services.chassis.logging import log
 from services.conversation import metrics
 from services.conversation.access import Access
 from services.conversation.domain.rules import ATTACH, ROUTE, SHOW_DELIVERY, Rule
@@ -24,16 +28,25 @@ def consumers(threads: Threads, access: Access, clock: Clock) -> list[Consumer]:
 def _applying(threads: Threads, rule: Rule, clock: Clock) -> BatchHandler:
     async def handle(batch: Sequence[Delivery]) -> Sequence[Outcome]:
         outcomes = await threads.apply(rule, batch)
-        if rule is ATTACH:
-            _observe_timeline(batch, outcomes, clock())
+        now = clock()
+        for delivery, outcome in zip(batch, outcomes, strict=True):
+            if outcome == HANDLED:
+                _observe(delivery.message, now)
         return outcomes
 
     return handle
 
 
-def _observe_timeline(batch: Sequence[Delivery], outcomes: Sequence[Outcome], now: datetime) -> None:
-    for delivery, outcome in zip(batch, outcomes, strict=True):
-        if outcome == HANDLED:
-            data = delivery.message.data
-            seconds = (now - data.received_at).total_seconds()
-            metrics.TO_TIMELINE_SECONDS.labels(data.channel).observe(max(seconds, 0))
+def _observe(record: Envelope, now: datetime) -> None:
+    match record:
+        case MessageIdentified():
+            seconds = (now - record.data.received_at).total_seconds()
+            metrics.TO_TIMELINE_SECONDS.labels(record.data.channel).observe(max(seconds, 0))
+        case RoutingGranted():
+            on_the_way = (now - record.occurred_at).total_seconds()
+            metrics.TO_AGENT_SECONDS.observe(max(record.data.waited_seconds + on_the_way, 0))
+        case _:
+            return
+    log.info(
+        "applied", type=record.type, id=str(record.id), correlation=str(record.correlation), customer=record.customer_id
+    )

@@ -18,7 +18,7 @@ from services.notifier.feed.hub import Viewer
 from services.notifier.feed.stream import EventStream, Streams
 from services.notifier.store import Store
 
-LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=1000)]
+LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
 
 
 @dataclass

@@ -162,7 +162,10 @@ class Sends:
             merged = merge(after[message_id], evidence_of(receipt))
             moved = merged.status is not after[message_id].status
             self._count([receipt], "merged" if moved else "stale")
-            after[message_id] = merged
+            # all that a batch says of a message is one change of it
+            known = before[message_id]
+            changes = known.status_seq + (merged.status is not known.status)
+            after[message_id] = replace(merged, status_seq=changes)
         return before, after, early
 
     def _count(self, receipts: Iterable[DeliveryReported], outcome: str) -> None:

@@ -15,7 +15,7 @@ SEND_SECONDS = Histogram(
 )
 TO_PROVIDER_SECONDS = Histogram(
     "parley_notifier_reply_to_provider_seconds",
-    "From a reply's record to the provider's acceptance",
+    "From storing a reply to the provider's acceptance",
     ["provider"],
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600),
 )

@@ -7,49 +7,22 @@ backlog. `parked` holds receipts, for some days.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
 
 from pymongo import ASCENDING, IndexModel, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from schemas.common import DeliveryStatus
 from schemas.inbound import DeliveryReported
 from schemas.topics import MESSAGES_STATUS
+from services.chassis import outbox
 from services.chassis.broker import Publisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.mongo import DUPLICATE_KEY, Database, Document, bulk
-from services.chassis.outbox import Outbox, Publish, from_document, to_document
+from services.chassis.outbox import Outbox, Publish
+from services.notifier import documents
 from services.notifier.domain import Send, State, provider_key, status_record
 from services.notifier.handlers import Change
 
 _PARKED_EXPIRY = "expires"
-_CHANGING = (
-    "state",
-    "next_at",
-    "attempts",
-    "claim",
-    "claimed_until",
-    "status",
-    "status_at",
-    "status_seq",
-    "provider_message_id",
-    "provider_key",
-    "error_code",
-    "error_detail",
-    "cause",
-)
-_FIXED = (
-    "customer_id",
-    "home",
-    "conversation_id",
-    "provider",
-    "account",
-    "seq",
-    "stored_at",
-    "source",
-    "lane",
-)
 
 
 class Store:
@@ -71,29 +44,7 @@ class Store:
     async def prepare(self) -> None:
         """Create the indexes."""
         await self.outbox.prepare()
-        heads = {"head": True}
-        await self._sends.create_indexes(
-            [
-                IndexModel("lane", name="one_head", unique=True, partialFilterExpression=heads),
-                IndexModel(
-                    _ascending("source", "state", "next_at"), name="due", partialFilterExpression=heads
-                ),
-                IndexModel(
-                    _ascending("state", "claimed_until"), name="claimed", partialFilterExpression=heads
-                ),
-                IndexModel(
-                    _ascending("lane", "seq"),
-                    name="waiting",
-                    partialFilterExpression={"state": State.WAITING.value},
-                ),
-                IndexModel("provider_key", name="provider_key", partialFilterExpression=_has("provider_key")),
-                IndexModel(
-                    _ascending("visitor", "stored_at"),
-                    name="visitor",
-                    partialFilterExpression=_has("visitor"),
-                ),
-            ]
-        )
+        await self._sends.create_indexes(documents.INDEXES)
         await self._parked.create_indexes(
             [IndexModel("key", name="key"), IndexModel(_PARKED_EXPIRY, name="expiry", expireAfterSeconds=0)]
         )
@@ -107,8 +58,9 @@ class Store:
         """
         new: dict[str, Document] = {}
         for send in sends:
-            document = {name: value for name, value in _document(send).items() if value is not None}
-            document["outbox"] = [to_document(self._status(send))] if send.status_seq else []
+            whole = documents.to_document(send)
+            document = {name: value for name, value in whole.items() if value is not None}
+            document["outbox"] = [outbox.to_document(self._status(send))] if send.status_seq else []
             if send.message_id in visitors:
                 document["visitor"] = visitors[send.message_id]
             new[send.message_id] = document
@@ -131,7 +83,7 @@ class Store:
         for name, wanted in (("_id", list(message_ids)), ("provider_key", list(provider_keys))):
             if wanted:
                 async for document in self._sends.find({name: {"$in": wanted}}, {"record": 0, "outbox": 0}):
-                    found[document["_id"]] = _send(document)
+                    found[document["_id"]] = documents.from_document(document)
         return list(found.values())
 
     async def save(self, changes: Sequence[Change]) -> frozenset[str]:
@@ -140,8 +92,8 @@ class Store:
         return frozenset(changes[index][0].message_id for index in lost)
 
     def _update(self, before: Send, after: Send) -> UpdateOne:
-        document = _document(after)
-        fields: Document = {name: document[name] for name in _CHANGING}
+        document = documents.to_document(after)
+        fields: Document = {name: document[name] for name in documents.CHANGING}
         update: Document = {
             "$set": {name: value for name, value in fields.items() if value is not None},
             "$unset": {name: "" for name, value in fields.items() if value is None},
@@ -152,7 +104,7 @@ class Store:
             update["$unset"] |= {"head": "", "record": ""}
         # what finishes is always followed by a record: with the outbox the sweeper finds what to settle
         if finished or after.status_seq != before.status_seq:
-            update["$push"] = {"outbox": to_document(self._status(after))}
+            update["$push"] = {"outbox": outbox.to_document(self._status(after))}
         return UpdateOne({"_id": after.message_id, "version": before.version}, update, upsert=True)
 
     def _status(self, send: Send) -> Publish:
@@ -168,7 +120,7 @@ class Store:
         )
         await self.outbox.drain(
             {
-                document["_id"]: [from_document(entry) for entry in document["outbox"]]
+                document["_id"]: [outbox.from_document(entry) for entry in document["outbox"]]
                 async for document in waiting
             }
         )
@@ -181,7 +133,7 @@ class Store:
             sort=[("outbox.at", ASCENDING)],
             limit=limit,
         )
-        return [_send(document) async for document in found]
+        return [documents.from_document(document) async for document in found]
 
     # --- claims -----------------------------------------------------------------------------------
 
@@ -223,7 +175,7 @@ class Store:
             sort=[("next_at", ASCENDING)],
             return_document=ReturnDocument.AFTER,
         )
-        return _send(document) if document else None
+        return documents.from_document(document) if document else None
 
     async def release(self, source: str, claim: str) -> None:
         """Give back what was claimed under this name, for no request was made."""
@@ -243,7 +195,7 @@ class Store:
             {"record": 0, "outbox": 0},
             limit=limit,
         )
-        return [_send(document) async for document in found]
+        return [documents.from_document(document) async for document in found]
 
     async def waiting(self) -> dict[str, int]:
         """Return how many messages of each account no provider has taken yet."""
@@ -298,43 +250,3 @@ class Store:
 
 def _key(receipt: DeliveryReported) -> str:
     return provider_key(receipt.data.provider, receipt.data.account, receipt.data.provider_message_id)
-
-
-def _has(field: str) -> Document:
-    return {field: {"$exists": True}}
-
-
-def _ascending(*fields: str) -> list[tuple[str, int]]:
-    return [(field, ASCENDING) for field in fields]
-
-
-def _document(send: Send) -> Document:
-    own = {name: getattr(send, name) for name in (*_FIXED, *_CHANGING)}
-    return {
-        **own,
-        "correlation": str(send.correlation),
-        "cause": str(send.cause) if send.cause else None,
-        "state": send.state.value,
-        "status": send.status.value,
-        "record": send.record,
-        "version": send.version,
-    }
-
-
-def _send(document: Document) -> Send:
-    fields: dict[str, Any] = {
-        name: document.get(name)
-        for name in (*_FIXED, *_CHANGING)
-        if name not in {"source", "lane", "provider_key"}
-    }
-    cause = document.get("cause")
-    fields |= {
-        "message_id": document["_id"],
-        "correlation": UUID(document["correlation"]),
-        "cause": UUID(cause) if cause else None,
-        "state": State(document["state"]),
-        "status": DeliveryStatus(document["status"]),
-        "record": document.get("record"),
-        "version": document["version"],
-    }
-    return Send(**fields)

@@ -57,7 +57,7 @@ class Bench:
     commands: Mapping[str, Callable[[], Awaitable[object]]] = field(default_factory=dict)
     """What people do between records: steps of a situation."""
     hidden: frozenset[str] = frozenset()
-    """Collections that are no effect by themselves."""
+    """Collections, and fields of documents, that are no effect by themselves: a service's own memory."""
     shown: Callable[[], Awaitable[list[str]]] | None = None
     """What was shown besides records and documents."""
 
@@ -98,6 +98,7 @@ def conversation(database: Database, log: Log) -> Bench:
                 lambda draft: lifecycle.transfer_to_inbox(draft, INBOXES["sales"], by="lea"),
             ),
         },
+        hidden=frozenset({"threads", "state"}),
     )
 
 
@@ -146,7 +147,7 @@ def notifier(database: Database, log: Log) -> Bench:
 
     table = _handlers(notifier_consumers(sends, NotifierAccess(database, hub.moved)))
     feeds: dict[str, BatchHandler] = dict.fromkeys((CONVERSATIONS_EVENTS.name, ROUTING_DECISIONS.name), feed)
-    return Bench({**feeds, **table}, [store.prepare], shown=shown)
+    return Bench({**feeds, **table}, [store.prepare], hidden=frozenset({"record"}), shown=shown)
 
 
 SERVICES: dict[str, Callable[[Database, Log], Bench]] = {

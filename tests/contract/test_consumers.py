@@ -16,7 +16,7 @@ import pytest
 from schemas.envelope import rfc3339
 from schemas.topics import TOPICS
 from services.chassis.broker import Outgoing
-from services.chassis.delivery import DUPLICATE, Delivery
+from services.chassis.delivery import Delivery
 from services.chassis.mongo import Database, connect
 from services.chassis.settings import Settings
 from tests.contract import examples
@@ -52,14 +52,15 @@ class Replay:
                 await self.bench.commands[step]()
             else:
                 assert await self.feed(step) == "handled", step
+                self.offset += 1
         self.log.records.clear()
         if self.bench.shown:
             await self.bench.shown()
 
     async def feed(self, name: str) -> str:
+        """Deliver an example at the present offset."""
         topic = examples.topic_of(name)
         delivery = Delivery(topic, 0, self.offset, examples.record(name))
-        self.offset += 1
         (outcome,) = await self.bench.handlers[topic]([delivery])
         return outcome if isinstance(outcome, str) else f"refused: {outcome}"
 
@@ -74,10 +75,15 @@ class Replay:
 
     async def _documents(self) -> dict[str, list[Any]]:
         names = sorted(set(await self.database.list_collection_names()) - self.bench.hidden)
-        found = {
-            name: [row async for row in self.database[name].find({}, sort=[("_id", 1)])] for name in names
-        }
-        return {name: json.loads(json.dumps(rows, default=_plain)) for name, rows in found.items() if rows}
+        found = {}
+        for name in names:
+            rows = [row async for row in self.database[name].find({}, sort=[("_id", 1)])]
+            found[name] = [self._visible(row) for row in rows]
+        return {name: rows for name, rows in found.items() if rows}
+
+    def _visible(self, row: dict[str, Any]) -> Any:
+        kept = {field: value for field, value in row.items() if field not in self.bench.hidden}
+        return json.loads(json.dumps(kept, default=_plain))
 
 
 def _published(record: Outgoing) -> dict[str, Any]:
@@ -106,20 +112,19 @@ async def test_an_example_has_exactly_the_expected_effects(
 
 
 @pytest.mark.parametrize(("service", "name"), CASES)
-async def test_an_example_that_comes_again_has_no_further_effect(
+async def test_an_example_that_is_delivered_again_has_no_further_effect(
     service: str, name: str, database: Database
 ) -> None:
     replay = Replay(service, database)
     await replay.begin(BEFORE.get((service, name), ()))
     await replay.feed(name)
     first = await replay.effects()
-    again = await replay.feed(name)
+    await replay.feed(name)
     second = await replay.effects()
     assert {record["value"]["id"] for record in second["published"]} == {
         record["value"]["id"] for record in first["published"]
     }
     assert second["documents"] == first["documents"]
-    assert again == DUPLICATE or len(second["published"]) <= 2 * len(first["published"])
 
 
 def test_every_expectation_and_situation_is_of_a_case() -> None:

@@ -139,6 +139,7 @@ def _remember_route(draft: Draft, message: MessageIdentified) -> None:
         account=data.account,
         address=personal.sender,
         at=data.received_at,
+        correlation=message.correlation,
         provider_message_id=personal.provider_message_id,
         references=references,
         subject=personal.subject,

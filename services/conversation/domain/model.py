@@ -121,6 +121,8 @@ class Route:
     account: str
     address: Identifier
     at: datetime
+    correlation: UUID
+    """That of the message: an answer goes on under it."""
     provider_message_id: str | None = None
     references: tuple[str, ...] = ()
     subject: str | None = None

@@ -29,6 +29,7 @@ def reply(
     attachments: tuple[Attachment, ...] = (),
 ) -> None:
     """Send `text` to the Customer on `channel`."""
+    draft.correlation = route.correlation
     contact = join(draft, channel, route.account, route.address.value)
     draft.contact(replace(contact, last_ours=True, answered=True, last_at=max(contact.last_at, draft.now)))
     worked = {"last_agent_at": draft.now} if draft.conversation.agent == agent else {}

@@ -67,7 +67,7 @@ class SessionRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    identity_token: Short | None = None
+    identity_token: Annotated[AnyText, Field(max_length=8192)] | None = None
     name: Short | None = None
     email: Short | None = None
 

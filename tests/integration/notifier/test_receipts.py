@@ -104,9 +104,7 @@ async def test_an_answer_that_is_saved_while_its_receipt_is_being_parked_still_m
     await notifier.accept(reply("a"))
     claimed = await notifier.claim()
     assert claimed is not None
-    receiving = Notifier(
-        Between(database, lambda: notifier.sending.send(claimed)), settings, notifier.log
-    )
+    receiving = Notifier(Between(database, lambda: notifier.sending.send(claimed)), settings, notifier.log)
     await receiving.receive(receipt("P-a", S.DELIVERED))
     assert notifier.published("a") == [(1, "sent"), (2, "delivered")]
     assert await parked(notifier) == 0

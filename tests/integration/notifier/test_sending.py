@@ -37,7 +37,11 @@ async def test_a_refusal_is_told_with_its_code_and_not_tried_again(notifier: Not
     notifier.later(3600)
     await notifier.send_all()
     stored = await notifier.stored("a")
-    assert (stored["status"], stored["error_code"], stored["error_detail"]) == ("failed", "21610", "opted out")
+    assert (stored["status"], stored["error_code"], stored["error_detail"]) == (
+        "failed",
+        "21610",
+        "opted out",
+    )
     assert (notifier.provider.asked, notifier.published("a")) == (["a"], [(1, "failed")])
 
 
@@ -225,7 +229,9 @@ async def test_workers_send_everything_and_stop_only_when_requests_are_done(noti
 
     notifier.sending.request = lambda _: slow
     running = asyncio.create_task(notifier.sending.run())
-    await notifier.accept(*(reply(f"w{number}", customer=f"c{number % 3}", seq=number) for number in range(6)))
+    await notifier.accept(
+        *(reply(f"w{number}", customer=f"c{number % 3}", seq=number) for number in range(6))
+    )
     async with asyncio.timeout(5):
         await started.wait()
         running.cancel()

@@ -1,0 +1,240 @@
+"""The thread store on the MongoDB protocol, against a simple model, with crashes at any write.
+
+Every action may die at any of its steps. It is then done again, as Kafka or the caller would: the
+same records, or the same command id.
+"""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from schemas import ids
+from schemas.conversations import Status
+from schemas.inbound import MessageIdentified
+from schemas.routing import RoutingUnassigned, UnassignData
+from services.chassis.auth import Principal, Role
+from services.chassis.delivery import Delivery
+from services.chassis.mongo import Database, connect
+from services.chassis.problems import Problem
+from services.chassis.settings import Settings
+from services.conversation.commands import Commands, Reply
+from services.conversation.domain import lifecycle
+from services.conversation.domain.model import Thread
+from services.conversation.domain.rules import ATTACH, ROUTE, Rule
+from services.conversation.domain.table import Action
+from services.conversation.domain.timers import next_due
+from services.conversation.handlers import Threads
+from services.conversation.store import Store
+from tests import crash
+from tests.unit.conversation.builders import INBOXES, START, at, grant, message
+
+ANA = Principal("ana", frozenset({Role.LEAD}))
+CRASHES = st.one_of(st.none(), st.integers(1, 16))
+WHO = st.integers(0, 2)
+
+
+@dataclass
+class World:
+    """Behind a function: hypothesis looks into a machine's attributes, and motor answers to any name."""
+
+    loop: asyncio.AbstractEventLoop
+    database: Database
+
+
+WORLD: list[World] = []
+
+
+class StoreMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mark = uuid4().hex[:8]
+        self.log = crash.Log()
+        self.seconds = 0.0
+        self.count = 0
+        self.sent: dict[str, list[MessageIdentified]] = defaultdict(list)
+        self.replies: dict[str, set[str]] = defaultdict(set)
+
+    # --- plumbing -------------------------------------------------------------------------------
+
+    def threads(self, fuse: crash.Fuse) -> Threads:
+        self.log.fuse = fuse
+        clock = lambda: START + timedelta(seconds=self.seconds)  # noqa: E731
+        store = Store(crash.Database(WORLD[0].database, fuse), self.log, clock)  # type: ignore[arg-type]
+        return Threads(store, INBOXES, next_due, clock)
+
+    def surviving(self, crash_at: int | None, work: Callable[[Threads], Awaitable[Any]]) -> Any:
+        """Do `work`; when it dies on the way, do it again without a crash."""
+        try:
+            return WORLD[0].loop.run_until_complete(work(self.threads(crash.Fuse(crash_at))))
+        except crash.Crash:
+            return WORLD[0].loop.run_until_complete(work(self.threads(crash.Fuse(None))))
+
+    def customer(self, who: int) -> str:
+        return f"{self.mark}-{who}"
+
+    def thread(self, customer: str) -> Thread:
+        store = Store(WORLD[0].database, self.log)
+        return WORLD[0].loop.run_until_complete(store.load([customer]))[customer].thread
+
+    def apply(self, crash_at: int | None, rule_: Rule, items: list[Any]) -> None:
+        batch = [Delivery("t", 0, number, item) for number, item in enumerate(items)]
+        self.surviving(crash_at, lambda threads: threads.apply(rule_, batch))
+
+    def command(self, crash_at: int | None, who: int, act: Callable[[Commands, Any, UUID], Awaitable[Any]]) -> bool:
+        """Give a command; a refusal changes nothing."""
+        current = self.thread(self.customer(who)).current
+        if current is None:
+            return False
+        self.count += 1
+        own = ids.derive("command", self.mark, self.count)
+        try:
+            self.surviving(crash_at, lambda threads: act(Commands(threads, 1), current, own))
+        except Problem as refusal:
+            assert refusal.status == 409
+            return False
+        return True
+
+    # --- what can happen ------------------------------------------------------------------------
+
+    @rule(batch=st.lists(WHO, min_size=1, max_size=4), twice=st.booleans(), crash_at=CRASHES)
+    def customers_write(self, batch: list[int], *, twice: bool, crash_at: int | None) -> None:
+        items = []
+        for who in batch:
+            self.count += 1
+            customer = self.customer(who)
+            item = message(f"{self.mark}{self.count}", seconds=self.seconds, customer=customer)
+            self.sent[customer].append(item)
+            items.append(item)
+        self.apply(crash_at, ATTACH, items * 2 if twice else items)
+
+    @rule(who=WHO, crash_at=CRASHES)
+    def an_old_message_comes_again(self, who: int, crash_at: int | None) -> None:
+        if self.sent[self.customer(who)]:
+            self.apply(crash_at, ATTACH, [self.sent[self.customer(who)][0]])
+
+    @rule(who=WHO, crash_at=CRASHES)
+    def the_router_grants(self, who: int, crash_at: int | None) -> None:
+        thread = self.thread(self.customer(who))
+        if thread.current is not None and thread.current.status is Status.NEW:
+            self.count += 1
+            self.apply(crash_at, ROUTE, [grant(thread, n=self.count)] * 2)
+
+    @rule(who=WHO, crash_at=CRASHES)
+    def the_agent_signs_off(self, who: int, crash_at: int | None) -> None:
+        thread = self.thread(self.customer(who))
+        if thread.current is not None and thread.current.status is Status.OPEN and thread.current.agent:
+            self.count += 1
+            own = ids.derive("decision", self.mark, self.count)
+            decision = RoutingUnassigned(
+                id=own,
+                occurred_at=at(self.seconds),
+                correlation=own,
+                customer_id=thread.customer_id,
+                home=thread.customer_id,
+                data=UnassignData(
+                    pool="main",
+                    n=self.count,
+                    conversation_id=thread.current.id,
+                    epoch=thread.current.routing.current,
+                    agent=thread.current.agent,
+                    reason="signed_off",
+                ),
+            )
+            self.apply(crash_at, ROUTE, [decision])
+
+    @rule(who=WHO, crash_at=CRASHES)
+    def ana_replies(self, who: int, crash_at: int | None) -> None:
+        customer = self.customer(who)
+        if self.thread(customer).routes and self.command(
+            crash_at, who, lambda commands, found, own: commands.reply(found, ANA, own, Reply("Hello"))
+        ):
+            self.replies[customer].add(str(ids.derive("reply", ids.derive("command", self.mark, self.count))))
+
+    @rule(who=WHO, crash_at=CRASHES)
+    def ana_closes(self, who: int, crash_at: int | None) -> None:
+        self.command(crash_at, who, lambda commands, found, own: commands.close(found, own, confirmed=None))
+
+    @rule(who=WHO, crash_at=CRASHES)
+    def ana_reopens(self, who: int, crash_at: int | None) -> None:
+        reopen = lambda draft: lifecycle.reopen(draft, agent="ana")  # noqa: E731
+        self.command(
+            crash_at, who, lambda commands, found, own: commands.change(found, own, Action.REOPEN, reopen)
+        )
+
+    @rule(seconds=st.sampled_from([10, 1000, 90_000]), crash_at=CRASHES)
+    def time_passes_and_timers_fire(self, seconds: int, crash_at: int | None) -> None:
+        self.seconds += seconds
+        bounds = dict.fromkeys(range(12), at(self.seconds))
+
+        async def fire(threads: Threads) -> None:
+            store: Any = threads.store
+            mine = [item for item in await store.due(bounds, 50) if item.thread.customer_id.startswith(self.mark)]
+            await threads.tick(mine)
+
+        self.surviving(crash_at, fire)
+
+    # --- what must hold -------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        WORLD[0].loop.run_until_complete(self.check())
+
+    async def check(self) -> None:
+        store = Store(WORLD[0].database, self.log, lambda: at(self.seconds))
+        self.log.fuse = crash.Fuse(None)
+        mine = list((await store.load([self.customer(who) for who in range(3)])).values())
+        await store.drain([item for item in mine if item.pending])
+        events = self.records("conversations.events")
+        outbound = self.records("messages.outbound")
+        for who in range(3):
+            await self.check_customer(self.customer(who), events, outbound)
+
+    def records(self, topic: str) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for record in self.log.records:
+            if record.topic == topic:
+                content = json.loads(record.value)
+                assert found.setdefault(content["id"], content) == content, "one id, two contents"
+        return found
+
+    async def check_customer(self, customer: str, events: dict[str, Any], outbound: dict[str, Any]) -> None:
+        rows = [row async for row in WORLD[0].database["timeline"].find({"home": customer, "kind": "message"})]
+        expected = {str(item.id) for item in self.sent[customer]} | self.replies[customer]
+        assert {row["_id"] for row in rows} == expected
+        assert await WORLD[0].database["conversations"].count_documents({"customer_id": customer, "open": True}) <= 1
+        mine = [event for event in events.values() if event["customer_id"] == customer]
+        thread = await WORLD[0].database["threads"].find_one({"_id": customer})
+        assert [event["seq"] for event in mine] == list(range(1, (thread or {"seq": 0})["seq"] + 1))
+        sends = [item["data"]["message_id"] for item in outbound.values() if item["customer_id"] == customer]
+        assert sorted(sends) == sorted(self.replies[customer])
+        if thread is not None:
+            assert thread["outbox"] == []
+            stored = await WORLD[0].database["conversations"].find_one({"_id": thread["state"]["current"]["id"]})
+            assert stored is not None
+            assert stored["state"] == thread["state"]["current"]
+
+
+@pytest.mark.timeout(240)
+def test_the_store_agrees_with_the_model_through_crashes(embedded_mongo: str, database_name: str) -> None:
+    loop = asyncio.new_event_loop()
+    database = connect(Settings(mongo_url=embedded_mongo, mongo_database=database_name), "conversation")
+    WORLD[:] = [World(loop, database)]
+    loop.run_until_complete(Store(database, crash.Log()).prepare())
+    try:
+        machine = StoreMachine.TestCase
+        machine.settings = settings(
+            max_examples=150, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+        )
+        machine("runTest").runTest()
+    finally:
+        database.client.close()
+        loop.close()
