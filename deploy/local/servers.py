@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -129,8 +129,13 @@ def _serving(
         return
 
 
-def start_tethered(command: list[str], log: Path, *, keep: Sequence[int] = ()) -> subprocess.Popen[bytes]:
-    """Start `command` in a session of its own, tied to this process, its output in `log`."""
+def start_tethered(
+    command: list[str], log: Path, *, keep: Sequence[int] = (), environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start `command` in a session of its own, tied to this process, its output in `log`.
+
+    `environment` takes the place of this process' own.
+    """
     tied = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *command]
     with log.open("wb") as output:
         return subprocess.Popen(
@@ -140,6 +145,7 @@ def start_tethered(command: list[str], log: Path, *, keep: Sequence[int] = ()) -
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=tuple(keep),
+            env=environment,
         )
 
 

@@ -103,7 +103,7 @@ def environment(stack: Stack, servers: Servers, keys: StackKeys) -> dict[str, st
     """Return what the services read: the stack's own addresses and keys, unless they are given."""
     own = {
         "DRAIN_TIMEOUT_SECONDS": "8",
-        "JWKS_URL": (stack.data_dir / 'jwks.json').as_uri(),
+        "JWKS_URL": (stack.data_dir / "jwks.json").as_uri(),
         "PROVIDER_API_BASE": f"{stack.url}/dev/providers",
         "PUBLIC_URL": stack.public_url,
         "VISITOR_TOKEN_SECRET": keys.visitor_token_secret,

@@ -77,7 +77,8 @@ def serve(build_app: Callable[[], FastAPI], settings: Settings) -> None:
     """Run the service alone until SIGINT or SIGTERM."""
     logging.configure(settings.log_level)
     uvicorn.run(
-        build_app(),
+        build_app,
+        factory=True,  # composed inside the loop it runs in: GridFS binds to a loop when it is made
         host=settings.host,
         port=settings.port,
         log_config=None,

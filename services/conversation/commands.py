@@ -185,7 +185,7 @@ def _make_current(draft: Draft, conversation: Conversation, action: Action) -> N
     if action is Action.REOPEN:
         if current is not None and current.status is not Status.CLOSED:
             raise conflict(
-                f"the Customer's newer Conversation {current.id} is {current.status}; reopen is for the only one",
+                f"the Customer's newer Conversation {current.id} is {current.status}",
                 state=current.status,
             )
         draft.put(conversation)

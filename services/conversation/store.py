@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReplaceOne, UpdateOne
 
 from schemas.conversations import ConversationEvent, Status
 from schemas.envelope import Envelope
@@ -30,10 +30,10 @@ class Store:
     def __init__(self, database: Database, publisher: Publisher, clock: Clock = utc_now) -> None:
         self._clock = clock
         self._threads = database["threads"]
-        self._timeline = database["timeline"]
+        self._agents = database["agents"]
+        self._customers = database["customers"]
         self.conversations = database["conversations"]
-        self.timeline = self._timeline
-        self.agents = database["agents"]
+        self.timeline = database["timeline"]
         self.outbox = Outbox(database, "threads", publisher)
 
     async def prepare(self) -> None:
@@ -60,7 +60,7 @@ class Store:
                 ),
             ]
         )
-        await self._timeline.create_indexes(
+        await self.timeline.create_indexes(
             [
                 IndexModel([("home", ASCENDING), ("at", DESCENDING), ("seq", DESCENDING)], name="newest"),
                 IndexModel(
@@ -84,7 +84,7 @@ class Store:
         """Return `status_seq` of the timeline rows that exist."""
         if not row_ids:
             return {}
-        found = self._timeline.find({"_id": {"$in": list(row_ids)}}, {"status_seq": 1})
+        found = self.timeline.find({"_id": {"$in": list(row_ids)}}, {"status_seq": 1})
         return {row["_id"]: row.get("status_seq", 0) async for row in found}
 
     async def save(
@@ -134,6 +134,48 @@ class Store:
         """Return a Conversation by id."""
         document = await self.conversations.find_one({"_id": conversation_id})
         return _CONVERSATIONS.validate_python(document["state"]) if document else None
+
+    async def has_conversation(self, customer_id: str, inboxes: Sequence[str] | None) -> bool:
+        """Return whether the Customer has or had a Conversation, in one of `inboxes` if these are given."""
+        query: Document = {"customer_id": customer_id}
+        if inboxes is not None:
+            query["inbox"] = {"$in": list(inboxes)}
+        return await self.conversations.find_one(query, {"_id": 1}) is not None
+
+    # --- what other services told ---------------------------------------------------------------
+
+    async def knows(self, customer_id: str) -> bool:
+        """Return whether identity has told of the Customer, or they have written."""
+        return (
+            await self._customers.find_one({"_id": customer_id}, {"_id": 1}) is not None
+            or await self.timeline.find_one({"home": customer_id}, {"_id": 1}) is not None
+        )
+
+    async def learn_customers(self, customer_ids: Sequence[str]) -> None:
+        """Remember that these Customers exist."""
+        await bulk(
+            self._customers,
+            [UpdateOne({"_id": one}, {"$setOnInsert": {"known": True}}, upsert=True) for one in customer_ids],
+        )
+
+    async def agent_inboxes(self, agent: str) -> list[str]:
+        """Return the Inboxes of an Agent, none for a stranger."""
+        found = await self._agents.find_one({"_id": agent})
+        return list(found["inboxes"]) if found else []
+
+    async def learn_agents(self, agents: Mapping[str, tuple[int, Sequence[str]]]) -> None:
+        """Remember the Inboxes of each Agent, given with the `seq` of the news; older news do nothing."""
+        await bulk(
+            self._agents,
+            [
+                ReplaceOne(
+                    {"_id": agent, "seq": {"$lt": seq}},
+                    {"_id": agent, "seq": seq, "inboxes": list(inboxes)},
+                    upsert=True,
+                )
+                for agent, (seq, inboxes) in agents.items()
+            ],
+        )
 
 
 def conversation_of(document: Document) -> Conversation:

@@ -47,6 +47,4 @@ def _observe(record: Envelope, now: datetime) -> None:
             metrics.TO_AGENT_SECONDS.observe(max(record.data.waited_seconds + on_the_way, 0))
         case _:
             return
-    log.info(
-        "applied", type=record.type, id=str(record.id), correlation=str(record.correlation), customer=record.customer_id
-    )
+    log.info("applied", type=record.type, id=str(record.id), correlation=str(record.correlation))

@@ -186,7 +186,8 @@ def granted(draft: Draft, data: contract.GrantData) -> bool:
     if current is None or current.id != data.conversation_id or current.routing.pool != data.pool:
         return _give_back(draft, data)
     routing = current.routing
-    wish = next((item for item in routing.assignments if item.epoch == data.epoch and item.granted is None), None)
+    pending = (item for item in routing.assignments if item.granted is None)
+    wish = next((item for item in pending if item.epoch == data.epoch), None)
     if wish is None and data.epoch != routing.current:
         return _give_back(draft, data)
     if data.n <= routing.n:

@@ -39,6 +39,7 @@ from tests import crash
 from tests.unit.conversation.builders import INBOXES, START, at, grant, message
 
 ANA = Principal("ana", frozenset({Role.LEAD}))
+Act = Callable[[Commands, Any, UUID], Awaitable[Any]]
 CRASHES = st.one_of(st.none(), st.integers(1, 16))
 WHO = st.integers(0, 2)
 
@@ -90,7 +91,7 @@ class StoreMachine(RuleBasedStateMachine):
         batch = [Delivery("t", 0, number, item) for number, item in enumerate(items)]
         self.surviving(crash_at, lambda threads: threads.apply(rule_, batch))
 
-    def command(self, crash_at: int | None, who: int, act: Callable[[Commands, Any, UUID], Awaitable[Any]]) -> bool:
+    def command(self, crash_at: int | None, who: int, act: Act) -> bool:
         """Give a command; a refusal changes nothing."""
         current = self.thread(self.customer(who)).current
         if current is None:
@@ -100,7 +101,8 @@ class StoreMachine(RuleBasedStateMachine):
         try:
             self.surviving(crash_at, lambda threads: act(Commands(threads, 1), current, own))
         except Problem as refusal:
-            assert refusal.status == 409
+            if refusal.status != 409:
+                raise
             return False
         return True
 
@@ -178,8 +180,8 @@ class StoreMachine(RuleBasedStateMachine):
 
         async def fire(threads: Threads) -> None:
             store: Any = threads.store
-            mine = [item for item in await store.due(bounds, 50) if item.thread.customer_id.startswith(self.mark)]
-            await threads.tick(mine)
+            due = await store.due(bounds, 50)
+            await threads.tick([item for item in due if item.thread.customer_id.startswith(self.mark)])
 
         self.surviving(crash_at, fire)
 
@@ -207,20 +209,22 @@ class StoreMachine(RuleBasedStateMachine):
         return found
 
     async def check_customer(self, customer: str, events: dict[str, Any], outbound: dict[str, Any]) -> None:
-        rows = [row async for row in WORLD[0].database["timeline"].find({"home": customer, "kind": "message"})]
+        database = WORLD[0].database
+        rows = [row async for row in database["timeline"].find({"home": customer, "kind": "message"})]
         expected = {str(item.id) for item in self.sent[customer]} | self.replies[customer]
         assert {row["_id"] for row in rows} == expected
-        assert await WORLD[0].database["conversations"].count_documents({"customer_id": customer, "open": True}) <= 1
+        assert await database["conversations"].count_documents({"customer_id": customer, "open": True}) <= 1
         mine = [event for event in events.values() if event["customer_id"] == customer]
-        thread = await WORLD[0].database["threads"].find_one({"_id": customer})
+        thread = await database["threads"].find_one({"_id": customer})
         assert [event["seq"] for event in mine] == list(range(1, (thread or {"seq": 0})["seq"] + 1))
         sends = [item["data"]["message_id"] for item in outbound.values() if item["customer_id"] == customer]
         assert sorted(sends) == sorted(self.replies[customer])
         if thread is not None:
             assert thread["outbox"] == []
-            stored = await WORLD[0].database["conversations"].find_one({"_id": thread["state"]["current"]["id"]})
+            newest = thread["state"]["current"]
+            stored = await database["conversations"].find_one({"_id": newest["id"]})
             assert stored is not None
-            assert stored["state"] == thread["state"]["current"]
+            assert stored["state"] == newest
 
 
 @pytest.mark.timeout(240)
@@ -232,7 +236,7 @@ def test_the_store_agrees_with_the_model_through_crashes(embedded_mongo: str, da
     try:
         machine = StoreMachine.TestCase
         machine.settings = settings(
-            max_examples=150, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
         )
         machine("runTest").runTest()
     finally:

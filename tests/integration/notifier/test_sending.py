@@ -238,12 +238,13 @@ async def test_workers_send_everything_and_stop_only_when_requests_are_done(noti
         release.set()
         with pytest.raises(asyncio.CancelledError):
             await running
-    states = [(await notifier.stored(f"w{number}"))["state"] for number in range(6)]
+    names = [f"w{number}" for number in range(6)]
+    states = [(await notifier.stored(name))["state"] for name in names]
     assert states[0] == "finished"
     assert "claimed" not in states
     again = asyncio.create_task(notifier.sending.run())
     async with asyncio.timeout(5):
-        while not all([notifier.published(f"w{number}") for number in range(6)]):
+        while not all(map(notifier.published, names)):  # noqa: ASYNC110  (workers tell no event)
             await asyncio.sleep(0.01)
     again.cancel()
     await asyncio.gather(again, return_exceptions=True)

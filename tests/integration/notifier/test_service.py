@@ -73,7 +73,7 @@ class Stream:
 
     async def until(self, condition: Callable[[list[dict[str, Any]]], object]) -> list[dict[str, Any]]:
         async with asyncio.timeout(15):
-            while not condition(self.events):
+            while not condition(self.events):  # noqa: ASYNC110  (another process decides)
                 await asyncio.sleep(0.02)
         return self.events
 
@@ -128,6 +128,10 @@ class Running:
                 await listener.stop()
 
 
+async def _ready(http: httpx.AsyncClient) -> bool:
+    return (await http.get("/notifier/readyz")).status_code == 200
+
+
 @asynccontextmanager
 async def replica(settings: NotifierSettings, twilio: Twilio) -> AsyncIterator[httpx.AsyncClient]:
     client = httpx.AsyncClient(transport=httpx.MockTransport(twilio))
@@ -139,7 +143,7 @@ async def replica(settings: NotifierSettings, twilio: Twilio) -> AsyncIterator[h
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"
     async with httpx.AsyncClient(base_url=base, timeout=20) as http:
         async with asyncio.timeout(40):
-            while not server.started or (await http.get("/notifier/readyz")).status_code != 200:
+            while not server.started or not await _ready(http):  # noqa: ASYNC110  (other processes decide)
                 await asyncio.sleep(0.05)
         yield http
     server.should_exit = True
@@ -198,7 +202,7 @@ def agent_state(agent: str, *inboxes: str, seq: int = 1) -> AgentChanged:
 
 async def until(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(15):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  (another process decides)
             await asyncio.sleep(0.02)
 
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from sse_starlette import ServerSentEvent
@@ -186,7 +186,7 @@ class Listener:
         self.last = last
         self.got: list[tuple[str, dict[str, Any]]] = []
 
-    async def __aenter__(self) -> "Listener":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -49,7 +49,9 @@ class System(RuleBasedStateMachine):
         self.forced: set[str] = set()
         self.count = 0
         for agent in AGENTS:
-            self.command_agent(contract.AgentProfile, agent, inboxes=("support", "fallback"), capacity=CAPACITY)
+            self.command_agent(
+                contract.AgentProfile, agent, inboxes=("support", "fallback"), capacity=CAPACITY
+            )
 
     # --- plumbing -------------------------------------------------------------------------------
 
@@ -197,7 +199,11 @@ class System(RuleBasedStateMachine):
     @invariant()
     def no_agent_is_above_capacity(self) -> None:
         for agent in set(AGENTS) - self.forced:
-            held = [item.slot for item in self.pool.state.standings.values() if item.slot and item.slot.agent == agent]
+            held = [
+                item.slot
+                for item in self.pool.state.standings.values()
+                if item.slot and item.slot.agent == agent
+            ]
             assert len(held) <= CAPACITY.total
             assert sum("email" in slot.need.classes for slot in held) <= CAPACITY.email
             assert sum("messaging" in slot.need.classes for slot in held) <= CAPACITY.messaging

@@ -1,0 +1,25 @@
+"""Reading a topic from its beginning to its present end."""
+
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.topics import Topic
+
+
+async def records(bootstrap: str, topic: Topic) -> list[Any]:
+    """Return all records of `topic`, validated, each partition in its order."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        found: list[Any] = []
+        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
+            for polled in (await consumer.getmany(timeout_ms=200)).values():
+                found += [topic.adapter.validate_json(record.value) for record in polled]
+        return found
+    finally:
+        await consumer.stop()

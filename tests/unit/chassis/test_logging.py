@@ -1,0 +1,40 @@
+"""Logs are JSON lines without what people wrote."""
+
+import io
+import json
+import logging
+
+import pytest
+
+from services.chassis.logging import bound, configure, log
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    before = logging.getLogger().handlers[:]
+    made = io.StringIO()
+    configure("INFO", made)
+    yield made  # type: ignore[misc]
+    logging.getLogger().handlers[:] = before
+
+
+def test_a_line_is_json_and_carries_what_is_bound(stream: io.StringIO) -> None:
+    with bound(correlation="c-1"):
+        log.info("taken", channel="sms")
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["correlation"], line["channel"], line["level"]) == (
+        "taken",
+        "c-1",
+        "sms",
+        "info",
+    )
+
+
+def test_an_exceptions_message_and_locals_never_reach_the_log(stream: io.StringIO) -> None:
+    secret = "my diagnosis"  # a local
+    try:
+        raise ValueError(secret)
+    except ValueError as error:
+        log.error("failed", exc_info=error)
+    assert "diagnosis" not in stream.getvalue()
+    assert json.loads(stream.getvalue())["exception"][0]["exc_type"] == "ValueError"
