@@ -57,7 +57,9 @@ WEBHOOKS_QUARANTINE = Topic(
     retention=WEEK,
     dead_letter=None,
 )
-CUSTOMERS_EVENTS = Topic("customers.events", "Customer", customers.AnyCustomerEvent, ("identity",), ())
+CUSTOMERS_EVENTS = Topic(
+    "customers.events", "Customer", customers.AnyCustomerEvent, ("identity",), ("conversation",)
+)
 CONVERSATIONS_EVENTS = Topic(
     "conversations.events", "Customer", conversations.AnyConversationEvent, ("conversation",), ("notifier",)
 )

@@ -11,7 +11,7 @@ from services.conversation.store import Store
 
 
 class Access:
-    """Answers from a copy of the router's Agents, kept from `agents.events`."""
+    """Answers from copies of what router and identity tell."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -25,6 +25,11 @@ class Access:
         await self._store.learn_agents(
             {agent: (message.seq, message.data.inboxes) for agent, message in newest.items()}
         )
+        return [HANDLED] * len(batch)
+
+    async def meet(self, batch: Sequence[Delivery]) -> list[Outcome]:
+        """Consumer of `customers.events`: which Customers there are."""
+        await self._store.learn_customers(sorted({delivery.message.customer_id for delivery in batch}))
         return [HANDLED] * len(batch)
 
     async def inboxes(self, caller: Principal) -> list[str] | None:
@@ -42,7 +47,7 @@ class Access:
         return found
 
     async def customer(self, caller: Principal, customer_id: str) -> None:
-        """Raise Problem 404 unless the Customer has, or had, a Conversation in an own Inbox, or none at all."""
+        """Raise Problem 404 unless a Conversation of theirs is in an own Inbox, or they have none."""
         own = await self.inboxes(caller)
         if await self._store.has_conversation(customer_id, own):
             return

@@ -100,7 +100,7 @@ class Store:
         return frozenset(changed[index].thread.customer_id for index in lost)
 
     async def drain(self, items: Sequence[Loaded]) -> None:
-        """Carry out what waits in these threads' outboxes; read again only where more than ours is in them."""
+        """Carry out what waits in these outboxes; read again only where there is more than ours."""
         waiting = {item.thread.customer_id: list(item.effects) for item in items if not item.pending}
         others = [item.thread.customer_id for item in items if item.pending]
         if others:

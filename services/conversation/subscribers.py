@@ -6,7 +6,13 @@ from datetime import datetime
 from schemas.envelope import Envelope
 from schemas.inbound import MessageIdentified
 from schemas.routing import RoutingGranted
-from schemas.topics import AGENTS_EVENTS, MESSAGES_IDENTIFIED, MESSAGES_STATUS, ROUTING_DECISIONS
+from schemas.topics import (
+    AGENTS_EVENTS,
+    CUSTOMERS_EVENTS,
+    MESSAGES_IDENTIFIED,
+    MESSAGES_STATUS,
+    ROUTING_DECISIONS,
+)
 from services.chassis.clock import Clock
 from services.chassis.delivery import HANDLED, BatchHandler, Consumer, Delivery, Outcome
 from services.chassis.logging import log
@@ -22,7 +28,11 @@ RULES = ((MESSAGES_IDENTIFIED, ATTACH), (ROUTING_DECISIONS, ROUTE), (MESSAGES_ST
 def consumers(threads: Threads, access: Access, clock: Clock) -> list[Consumer]:
     """Return the table of consumers."""
     of_threads = [Consumer(topic, GROUP, _applying(threads, rule, clock)) for topic, rule in RULES]
-    return [*of_threads, Consumer(AGENTS_EVENTS, GROUP, access.learn)]
+    return [
+        *of_threads,
+        Consumer(AGENTS_EVENTS, GROUP, access.learn),
+        Consumer(CUSTOMERS_EVENTS, GROUP, access.meet),
+    ]
 
 
 def _applying(threads: Threads, rule: Rule, clock: Clock) -> BatchHandler:
