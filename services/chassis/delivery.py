@@ -105,7 +105,8 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
     _generation: int = 0
     _batch_generation: int = 0
     _caught_up: dict[int, datetime] = field(default_factory=dict)
-    _moved_at: float = field(default_factory=time.monotonic)
+    _moved_at: float | None = None
+    """When the loop last came round; None before it runs."""
 
     def __post_init__(self) -> None:
         self._names = (self.consumer.group, self.consumer.topic.name)
@@ -120,7 +121,9 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
     @property
     def alive(self) -> bool:
         """False when only a restart would help: the loop, or the client below it, hangs."""
-        return not self.stuck and time.monotonic() - self._moved_at < 2 * STUCK_SECONDS
+        return not self.stuck and (
+            self._moved_at is None or time.monotonic() - self._moved_at < 2 * STUCK_SECONDS
+        )
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -128,6 +131,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         """Consume until `stop`; connects again after any failure."""
         attempt = 0
         while not self._stopping.is_set():
+            self._moved_at = time.monotonic()
             subscription = Subscription(
                 self.settings,
                 f"{self.consumer.group}-{self.consumer.topic.name}",

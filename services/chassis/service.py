@@ -47,6 +47,8 @@ class Service:
     stages: dict[str, Stage] = field(default_factory=dict)
     """The running consumers, by topic."""
     prepared: bool = False
+    failed: bool = False
+    """A consumer or loop ended by an error: a bug that only a restart may get past."""
 
     def __post_init__(self) -> None:
         for consumer in self.consumers:
@@ -133,8 +135,8 @@ async def _run(service: Service) -> None:
         # not `gather`: cancelled, it would cancel consumers that are about to close by themselves
         for task in (await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION))[0] if tasks else ():
             task.result()
-    except Exception as error:  # a runner that ends by an error is a bug: fail readiness for all to see
-        service.prepared = False
+    except Exception as error:
+        service.failed = True
         log.error("service_failed", service=service.name, error=type(error).__name__, exc_info=error)
         raise
     finally:
@@ -152,6 +154,7 @@ async def _prepare(service: Service) -> None:
                 await step()
         except Exception as error:
             if not is_transient(error):
+                service.failed = True
                 log.error("start_failed", service=service.name, error=type(error).__name__, exc_info=error)
                 raise
             log.warning("start_waits", service=service.name, error=type(error).__name__)
@@ -168,6 +171,7 @@ def _health(service: Service) -> APIRouter:
     async def livez() -> Response:
         hung = [name for name, stage in service.stages.items() if not stage.alive]
         hung += [tail.name for tail in service.tails if not tail.alive]
+        hung += [service.name] if service.failed else []
         return JSONResponse({"status": "hangs" if hung else "ok", "hangs": hung}, 503 if hung else 200)
 
     @routes.get("/readyz")
@@ -181,7 +185,13 @@ def _health(service: Service) -> APIRouter:
         results = dict(
             zip(names, await asyncio.gather(*(_checked(checks[name]) for name in names)), strict=True)
         )
-        results["start"] = "ok" if service.prepared else "indexes or seeds are not in place yet"
+        results["start"] = (
+            "failed"
+            if service.failed
+            else "ok"
+            if service.prepared
+            else "indexes or seeds are not in place yet"
+        )
         for topic, stage in service.stages.items():
             results[f"consumer {topic}"] = (
                 "halted" if stage.halted else "ok" if stage.connected else "not connected"

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from schemas.topics import TOPICS, Topic
 from services.chassis.broker import Subscription
-from services.chassis.delivery import Delivery
+from services.chassis.delivery import STUCK_SECONDS, Delivery
 from services.chassis.logging import log
 from services.chassis.settings import Settings
 
@@ -32,16 +32,18 @@ class Tail:
     """The next offset of each partition; complete once `started` is set."""
     started: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: bool = False
-    _moved_at: float = field(default_factory=time.monotonic)
+    _moved_at: float | None = None
+    """When the loop last came round; None before it runs."""
 
     @property
     def alive(self) -> bool:
         """False when the loop hangs."""
-        return time.monotonic() - self._moved_at < 120  # noqa: PLR2004  (seconds, as STUCK_SECONDS twice)
+        return self._moved_at is None or time.monotonic() - self._moved_at < 2 * STUCK_SECONDS
 
     async def run(self) -> None:
         """Follow until `stop`."""
         while not self._stopping:
+            self._moved_at = time.monotonic()
             subscription = Subscription(self.settings, self.name, self.topics, group=None)
             try:
                 await self._follow(await subscription.start())

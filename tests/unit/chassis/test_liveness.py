@@ -1,0 +1,125 @@
+"""A consumer that makes no progress is noticed; one that has nothing to do, or waits, is not."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
+from fastapi import APIRouter
+
+from schemas.topics import MESSAGES_DELIVERY
+from services.chassis import delivery
+from services.chassis.broker import KafkaPublisher
+from services.chassis.delivery import Consumer, Delivery, Outcome, Stage
+from services.chassis.mongo import connect
+from services.chassis.service import Service, build
+from services.chassis.settings import Settings
+from tests.crash import Log
+
+TP = TopicPartition(MESSAGES_DELIVERY.name, 0)
+
+
+class Client:
+    """A Kafka client whose position stands still."""
+
+    def __init__(self, position: int, end: int) -> None:
+        self.at, self.end = position, end
+        self.away = False
+
+    def assignment(self) -> set[TopicPartition]:
+        return {TP}
+
+    async def end_offsets(self, _: object) -> dict[TopicPartition, int]:
+        if self.away:
+            raise KafkaConnectionError
+        return {TP: self.end}
+
+    async def position(self, _: object) -> int:
+        return self.at
+
+
+async def handle(_: object) -> list[Outcome]:
+    return []
+
+
+def stage() -> Stage:
+    return Stage(Consumer(MESSAGES_DELIVERY, "g", handle), Settings(), Log())
+
+
+@asynccontextmanager
+async def watched(made: Stage, client: Client, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    monkeypatch.setattr(delivery, "STUCK_SECONDS", 0.2)
+    task = asyncio.create_task(made._watch(client))  # noqa: SLF001  (the watch alone, without a broker)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_is_behind_and_does_not_move_is_not_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, client = stage(), Client(position=3, end=9)
+    async with watched(made, client, monkeypatch):
+        await until(lambda: not made.alive)
+        client.at = 4
+        await until(lambda: made.alive)
+
+
+@pytest.mark.parametrize("client", [Client(9, 9), Client(3, 9)], ids=["nothing to do", "broker away"])
+async def test_an_idle_client_and_one_without_a_broker_are_alive(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = stage()
+    client.away = client.at != client.end
+    async with watched(made, client, monkeypatch):
+        for _ in range(10):
+            await asyncio.sleep(0.05)
+            assert made.alive
+
+
+async def test_a_loop_that_hangs_is_not_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = stage()
+    assert made.alive
+    now = 1000.0
+    monkeypatch.setattr(delivery.time, "monotonic", lambda: now)
+    made._moved_at = now - 2 * delivery.STUCK_SECONDS + 1  # noqa: SLF001  (as the loop sets it)
+    assert made.alive
+    made._moved_at = now - 2 * delivery.STUCK_SECONDS  # noqa: SLF001
+    assert not made.alive
+
+
+async def test_livez_names_what_hangs_and_what_failed() -> None:
+    settings = Settings()
+
+    async def never(_: list[Delivery]) -> list[Outcome]:
+        return []
+
+    service = Service(
+        name="demo",
+        settings=settings,
+        router=APIRouter(),
+        publisher=KafkaPublisher(settings, "demo"),
+        database=connect(settings, "demo"),
+        consumers=[Consumer(MESSAGES_DELIVERY, "g", never)],  # type: ignore[arg-type]
+    )
+    transport = httpx.ASGITransport(build(service))
+    async with httpx.AsyncClient(transport=transport, base_url="http://t") as http:
+        assert (await http.get("/demo/livez")).json() == {"status": "ok", "hangs": []}
+        service.stages[MESSAGES_DELIVERY.name].stuck = True
+        hanging = await http.get("/livez")
+        assert (hanging.status_code, hanging.json()["hangs"]) == (503, [MESSAGES_DELIVERY.name])
+        service.stages[MESSAGES_DELIVERY.name].stuck = False
+        service.failed = True
+        assert (await http.get("/livez")).json()["hangs"] == ["demo"]
+    service.database.client.close()
