@@ -155,6 +155,8 @@ class Hub:
         """Offer a record to the streams that may see it."""
         place = (delivery.topic, delivery.partition)
         self.positions[place] = delivery.offset + 1
+        if not self._seen.first(delivery.message.id):
+            return
         item = item_of(delivery, self.chats)
         self.rings[place].add(item)
         if delivery.offset >= self._ends.get(place, 0):

@@ -77,7 +77,7 @@ class Notifier:
         self.sending = Sending(
             self.sends,
             self.store,
-            httpx.AsyncClient(),
+            httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(500))),
             ACCOUNTS,
             lambda _: self.provider,
             self.settings,

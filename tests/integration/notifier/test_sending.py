@@ -129,13 +129,12 @@ async def test_a_claim_that_was_lost_on_the_way_is_given_back(notifier: Notifier
     assert notifier.published("a") == [(1, "sent")]
 
 
-@pytest.mark.parametrize("outcome", ["sent", "failed", "retry", "unknown"])
+@pytest.mark.parametrize("outcome", ["sent", "retry", "unknown"])
 async def test_a_crash_at_any_step_of_sending_never_asks_twice_and_ends_in_the_right_status(
     database: Database, settings: NotifierSettings, outcome: str
 ) -> None:
     answers = {
         "sent": accepts,
-        "failed": lambda _: Refused("1", "no", "rejected"),
         "retry": lambda _: Retry(None, "503"),
         "unknown": lambda _: Unknown("?"),
     }
@@ -244,7 +243,7 @@ async def test_workers_send_everything_and_stop_only_when_requests_are_done(noti
     assert "claimed" not in states
     again = asyncio.create_task(notifier.sending.run())
     async with asyncio.timeout(5):
-        while not all(map(notifier.published, names)):  # noqa: ASYNC110  (workers tell no event)
+        while not all(map(notifier.published, names)):
             await asyncio.sleep(0.01)
     again.cancel()
     await asyncio.gather(again, return_exceptions=True)

@@ -73,7 +73,7 @@ class Stream:
 
     async def until(self, condition: Callable[[list[dict[str, Any]]], object]) -> list[dict[str, Any]]:
         async with asyncio.timeout(15):
-            while not condition(self.events):  # noqa: ASYNC110  (another process decides)
+            while not condition(self.events):
                 await asyncio.sleep(0.02)
         return self.events
 
@@ -143,7 +143,7 @@ async def replica(settings: NotifierSettings, twilio: Twilio) -> AsyncIterator[h
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"
     async with httpx.AsyncClient(base_url=base, timeout=20) as http:
         async with asyncio.timeout(40):
-            while not server.started or not await _ready(http):  # noqa: ASYNC110  (other processes decide)
+            while not server.started or not await _ready(http):
                 await asyncio.sleep(0.05)
         yield http
     server.should_exit = True
@@ -202,7 +202,7 @@ def agent_state(agent: str, *inboxes: str, seq: int = 1) -> AgentChanged:
 
 async def until(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(15):
-        while not condition():  # noqa: ASYNC110  (another process decides)
+        while not condition():
             await asyncio.sleep(0.02)
 
 

@@ -217,6 +217,17 @@ async def test_a_record_that_was_published_twice_is_shown_once(ring_records: int
     assert resumed.events() == twins
 
 
+async def test_a_record_that_is_published_again_after_a_resume_is_not_repeated() -> None:
+    feed = Feed()
+    async with await listen(feed, ANA) as listener:
+        feed.happen(message("a"))
+        await listener.quiet()
+    async with await listen(feed, ANA, listener.last) as resumed:
+        feed.happen(message("a"), message("b"))
+        await resumed.quiet()
+    assert resumed.events() == [message("b").id]
+
+
 @pytest.mark.parametrize("place", ["no place of ours", "AQ"])
 async def test_a_place_that_cannot_be_read_resets_the_client(place: str) -> None:
     async with await listen(Feed(), ANA, place) as listener:
