@@ -31,6 +31,7 @@ from services.conversation.store import Store, conversation_of
 from services.conversation.views import conversation_view, page, timeline_view, visitor_view
 
 Limit = Annotated[int, Query(ge=1, le=200)]
+TIMELINE_ORDER = ("at", "seq", "_id")
 Run = Callable[[UUID], Awaitable[Answer]]
 
 
@@ -96,7 +97,7 @@ def _reads(parts: Parts) -> APIRouter:
         caller: Agent, customer_id: str, limit: Limit = 50, cursor: str | None = None
     ) -> dict[str, Any]:
         await parts.access.customer(caller, customer_id)
-        return await page(store.timeline, {"home": customer_id}, ("at", "seq"), limit, cursor, timeline_view)
+        return await page(store.timeline, {"home": customer_id}, TIMELINE_ORDER, limit, cursor, timeline_view)
 
     @router.get("/v1/webchat/{account}/messages")
     async def visitor_messages(
@@ -105,7 +106,7 @@ def _reads(parts: Parts) -> APIRouter:
         if visitor.account != account:
             raise Problem(403, "Forbidden", f"the token is for the widget {visitor.account}")
         own = {"account": account, "address": visitor.visitor_id, "channel": "chat"}
-        return await page(store.timeline, own, ("at", "seq"), limit, cursor, visitor_view)
+        return await page(store.timeline, own, TIMELINE_ORDER, limit, cursor, visitor_view)
 
     return router
 

@@ -60,11 +60,12 @@ class Store:
                 ),
             ]
         )
+        places = [("at", DESCENDING), ("seq", DESCENDING), ("_id", DESCENDING)]
         await self.timeline.create_indexes(
             [
-                IndexModel([("home", ASCENDING), ("at", DESCENDING), ("seq", DESCENDING)], name="newest"),
+                IndexModel([("home", ASCENDING), *places], name="newest"),
                 IndexModel(
-                    [("account", ASCENDING), ("address", ASCENDING), ("at", DESCENDING), ("seq", DESCENDING)],
+                    [("account", ASCENDING), ("address", ASCENDING), *places],
                     name="by_visitor",
                     partialFilterExpression={"channel": "chat"},
                 ),

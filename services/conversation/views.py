@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -73,45 +73,48 @@ def visitor_view(row: Document) -> dict[str, Any]:
 async def page(
     collection: Collection,
     query: Document,
-    sort: tuple[str, str],
+    order: Sequence[str],
     limit: int,
     cursor: str | None,
     view: Callable[[Document], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Return one page, newest first by `sort`: a time field, then a field that makes places unique.
+    """Return one page, newest first by `order`: a time field, then fields that make each place unique.
 
     The cursor names the last place shown, so a page does not shift while new items arrive.
     """
-    moment, tie = sort
     if cursor is not None:
-        at, last = read_cursor(cursor)
-        query = {"$and": [query, {"$or": [{moment: {"$lt": at}}, {moment: at, tie: {"$lt": last}}]}]}
-    rows = [row async for row in collection.find(query, sort=[(moment, -1), (tie, -1)], limit=limit + 1)]
+        query = {"$and": [query, _after(order, read_cursor(cursor, len(order)))]}
+    found = collection.find(query, sort=[(name, -1) for name in order], limit=limit + 1)
+    rows = [row async for row in found]
     shown = rows[:limit]
-    more = len(rows) > limit
-    return {
-        "items": [view(row) for row in shown],
-        "next_cursor": make_cursor(shown[-1][moment], shown[-1][tie]) if more else None,
-    }
+    last = make_cursor([shown[-1][name] for name in order]) if len(rows) > limit else None
+    return {"items": [view(row) for row in shown], "next_cursor": last}
 
 
-def make_cursor(at: datetime, tie: str | int) -> str:
+def _after(order: Sequence[str], place: Sequence[object]) -> Document:
+    """Return the condition of everything behind `place`, in descending order of all fields."""
+    first = {order[0]: {"$lte": place[0]}}  # for the index; the alternatives say the rest
+    alternatives = [
+        {**dict(zip(order[:number], place, strict=False)), order[number]: {"$lt": place[number]}}
+        for number in range(len(order))
+    ]
+    return {**first, "$or": alternatives}
+
+
+def make_cursor(place: Sequence[Any]) -> str:
     """Return the opaque name of a place in a list."""
-    return (
-        base64.urlsafe_b64encode(json.dumps([round(at.timestamp() * 1000), tie]).encode())
-        .decode()
-        .rstrip("=")
-    )
+    content = json.dumps([round(place[0].timestamp() * 1000), *place[1:]])
+    return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
 
-def read_cursor(cursor: str) -> tuple[datetime, str | int]:
+def read_cursor(cursor: str, length: int) -> list[Any]:
     """Return the place that `cursor` names. Raises Problem 422."""
     try:
-        millis, tie = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if not isinstance(tie, str | int):
+        millis, *rest = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if len(rest) != length - 1 or not all(isinstance(part, str | int) for part in rest):
             raise TypeError
-        return datetime.fromtimestamp(int(millis) / 1000, UTC), tie
-    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
+        return [datetime.fromtimestamp(int(millis) / 1000, UTC), *rest]
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error) as error:
         raise invalid("cursor", "is not one of ours; use a `next_cursor` as it was given") from error
 
 
