@@ -162,7 +162,9 @@ class Subscription:
         self._settings = settings
         rebalance_ms = int((settings.drain_timeout_seconds + 10) * 1000)
         # a JoinGroup is answered only when all members have drained, so requests may last longer than that
-        self._broker = _broker(settings, client_id, request_timeout_ms=rebalance_ms + 10_000)
+        self._broker = _broker(
+            settings, client_id, request_timeout_ms=rebalance_ms + 10_000, consumer_only=True
+        )
         options: dict[str, Any] = {}
         if listener is not None:
             options["listener"] = listener
@@ -215,10 +217,13 @@ async def _reach(settings: Settings) -> None:
     raise failure
 
 
-def _broker(settings: Settings, client_id: str, *, request_timeout_ms: int = 10_000) -> KafkaBroker:
+def _broker(
+    settings: Settings, client_id: str, *, request_timeout_ms: int = 10_000, consumer_only: bool = False
+) -> KafkaBroker:
     return KafkaBroker(
         settings.kafka_bootstrap_servers.split(","),
         client_id=client_id,
+        consumer_only=consumer_only,
         acks="all",
         enable_idempotence=True,
         allow_auto_create_topics=False,

@@ -4,10 +4,11 @@ from aiokafka.errors import KafkaError
 from bson.errors import BSONError
 from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, PyMongoError
 
-_ABOUT_THE_DOCUMENT = frozenset({2, 9, 14, 52, 57, 121, 10334, 17280, 17419, 17420})
-"""MongoDB codes that say the document can never be stored: BadValue, FailedToParse, TypeMismatch,
-DollarPrefixedFieldName, DottedFieldName, DocumentValidationFailure, too large
-(mongo/src/mongo/base/error_codes.yml)."""
+_NEVER = frozenset({2, 9, 14, 52, 57, 67, 85, 86, 121, 10334, 17280, 17419, 17420})
+"""MongoDB codes that no waiting mends: a document that can never be stored (BadValue, FailedToParse,
+TypeMismatch, DollarPrefixedFieldName, DottedFieldName, DocumentValidationFailure, too large), an index
+that cannot be (CannotCreateIndex, IndexOptionsConflict, IndexKeySpecsConflict). The numbers stand in
+MongoDB's error_codes.yml."""
 
 
 class BrokerUnavailable(Exception):  # noqa: N818  (a state of the broker, raised)
@@ -18,9 +19,9 @@ def is_transient(error: BaseException) -> bool:
     """Return whether the same work may succeed later without any change to it."""
     if isinstance(error, BulkWriteError):
         codes = {item.get("code") for item in error.details.get("writeErrors", ())}
-        return not codes & _ABOUT_THE_DOCUMENT
+        return not codes & _NEVER
     if isinstance(error, OperationFailure):
-        return error.code not in _ABOUT_THE_DOCUMENT
+        return error.code not in _NEVER
     if isinstance(error, DocumentTooLarge | BSONError):
         return False
     return isinstance(error, BrokerUnavailable | PyMongoError | KafkaError | OSError | TimeoutError)

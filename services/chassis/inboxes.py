@@ -23,7 +23,7 @@ class BadInboxes(ValueError):  # noqa: N818  (says what the file is)
 class Inbox(BaseModel):
     """One Inbox. Times in seconds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str = Field(min_length=1, max_length=100)
     pool: str = Field("main", min_length=1, max_length=100)

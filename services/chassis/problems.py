@@ -85,7 +85,11 @@ def install(app: FastAPI) -> None:
         return response(error)
 
     @app.exception_handler(RequestValidationError)
-    async def on_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        if "json" not in request.headers.get("content-type", "") and any(
+            item["loc"] == ("body",) for item in error.errors()
+        ):
+            return response(invalid("Content-Type", "must be application/json for a JSON body"))
         errors = [
             {
                 "field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]),

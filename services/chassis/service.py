@@ -155,9 +155,21 @@ async def _prepare(service: Service) -> None:
         except Exception as error:
             if not is_transient(error):
                 service.failed = True
-                log.error("start_failed", service=service.name, error=type(error).__name__, exc_info=error)
+                code = getattr(error, "code", None)
+                log.error(
+                    "start_failed",
+                    service=service.name,
+                    error=type(error).__name__,
+                    code=code,
+                    exc_info=error,
+                )
                 raise
-            log.warning("start_waits", service=service.name, error=type(error).__name__)
+            log.warning(
+                "start_waits",
+                service=service.name,
+                error=type(error).__name__,
+                code=getattr(error, "code", None),
+            )
             await asyncio.sleep(1)
         else:
             service.prepared = True

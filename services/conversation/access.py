@@ -49,7 +49,9 @@ class Access:
     async def customer(self, caller: Principal, customer_id: str) -> None:
         """Raise Problem 404 unless a Conversation of theirs is in an own Inbox, or they have none."""
         own = await self.inboxes(caller)
-        if await self._store.has_conversation(customer_id, own):
+        if await self._store.has_conversation(customer_id, None):
+            if own is None or await self._store.has_conversation(customer_id, own):
+                return
+        elif await self._store.knows(customer_id):
             return
-        if await self._store.has_conversation(customer_id, None) or not await self._store.knows(customer_id):
-            raise not_found(f"the Customer {customer_id}")
+        raise not_found(f"the Customer {customer_id}")

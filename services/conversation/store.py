@@ -63,7 +63,7 @@ class Store:
         places = [("at", DESCENDING), ("seq", DESCENDING), ("_id", DESCENDING)]
         await self.timeline.create_indexes(
             [
-                IndexModel([("home", ASCENDING), *places], name="newest"),
+                IndexModel([("home", ASCENDING), *places], name="by_home"),
                 IndexModel(
                     [("account", ASCENDING), ("address", ASCENDING), *places],
                     name="by_visitor",

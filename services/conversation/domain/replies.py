@@ -128,12 +128,11 @@ def delivery_changed(draft: Draft, status: MessageStatus) -> None:
                 "error_detail": data.error_detail,
             },
         )
-    fields = {"error_code": data.error_code, "error_detail": data.error_detail}
     draft.caused.append(
         RowPatch(
             id=str(data.message_id),
             status=data.status,
             status_seq=status.seq,
-            fields={name: value for name, value in fields.items() if value is not None},
+            fields={"error_code": data.error_code, "error_detail": data.error_detail},
         )
     )
