@@ -23,7 +23,12 @@ def issue(stack: Stack, agent: str, now: datetime) -> str:
     """Return a token with the roles of `agents.yaml`; raises StackError or NoStackError."""
     people = stack.agents()
     if agent not in people:
-        message = f"no agent {agent!r} in {stack.agents_file}; there are: {', '.join(people)}"
+        known = ", ".join(people)
+        message = (
+            f"no agent {agent!r} in {stack.agents_file}; there are: {known}"
+            if agent
+            else f"say whose token: make token AGENT=…; there are: {known}"
+        )
         raise StackError(message)
     return StackKeys.load(stack.data_dir).token(agent, people[agent].roles, now)
 
