@@ -78,10 +78,16 @@ class Keys:
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
-    async def current(self, *, older_than: float = _REFRESH_SECONDS) -> KeySet:
-        """Return the keys, read anew when they are older than `older_than` seconds."""
+    async def current(self) -> KeySet:
+        """Return the keys; old ones too while somebody reads them anew."""
+        if self._set is not None and (self._age < _REFRESH_SECONDS or self._reading.locked()):
+            return self._set
+        return await self.newer(_REFRESH_SECONDS)
+
+    async def newer(self, than: float = _RETRY_SECONDS) -> KeySet:
+        """Return keys read less than `than` seconds ago. Raises Problem 503 when there are none at all."""
         async with self._reading:
-            if self._set is None or time.monotonic() - self._read_at > older_than:
+            if self._set is None or self._age > than:
                 try:
                     self._set = KeySet.import_key_set(json.loads(await self._read()))
                 except (OSError, httpx.HTTPError, ValueError, JoseError) as error:
@@ -89,6 +95,10 @@ class Keys:
                         raise unavailable("the token issuer's key set") from error
                 self._read_at = time.monotonic()
             return self._set
+
+    @property
+    def _age(self) -> float:
+        return time.monotonic() - self._read_at
 
     async def _read(self) -> str:
         parts = urlsplit(self._url)
@@ -125,10 +135,9 @@ class Authenticator:
         return Principal(str(claims["sub"]), roles)
 
     async def _verified(self, token: str) -> dict[str, Any]:
-        for age in (_REFRESH_SECONDS, _RETRY_SECONDS):
-            keys = await self._keys.current(older_than=age)
+        for keys in (self._keys.current, self._keys.newer):
             try:
-                return jwt.decode(token, keys, algorithms=_ALGORITHMS).claims
+                return jwt.decode(token, await keys(), algorithms=_ALGORITHMS).claims
             except (JoseError, ValueError):
                 continue
         raise unauthorized("the token is malformed, or its signature does not verify")

@@ -25,7 +25,7 @@ from faststream.kafka import KafkaBroker
 
 from schemas.topics import PARTITIONS, TOPICS, Topic
 from services.chassis import metrics
-from services.chassis.faults import BrokerUnavailable
+from services.chassis.faults import BrokerUnavailable, RecordTooLarge
 from services.chassis.logging import log
 from services.chassis.settings import Settings
 
@@ -41,7 +41,8 @@ _BROKEN_PRODUCER = (
 _CLOSE_SECONDS = 5.0
 
 MAX_RECORD_BYTES = 1_000_000
-"""Largest record we ask a broker to take; contents above 256 kB go to the blob store before."""
+"""Largest value we ask a broker to take, below its default of 1,048,588 bytes with key and headers;
+contents above 256 kB go to the blob store before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class Publisher(Protocol):
     async def publish(self, batch: Sequence[Outgoing]) -> None:
         """Publish all of `batch`, acknowledged by all in-sync replicas.
 
-        Raises BrokerUnavailable unless every record was acknowledged; some may have been.
+        Raises BrokerUnavailable unless every record was acknowledged; some may have been. Raises
+        RecordTooLarge, and publishes nothing, when a record can never be taken.
         """
 
 
@@ -81,6 +83,8 @@ class KafkaPublisher:
         """Publish `batch`; see Publisher."""
         if not batch:
             return
+        if any(len(record.value) > MAX_RECORD_BYTES for record in batch):
+            raise RecordTooLarge
         try:
             async with asyncio.timeout(self._settings.publish_timeout_seconds):
                 broker = await self._connected()
@@ -110,7 +114,7 @@ class KafkaPublisher:
 
     async def _give_up(self, broker: KafkaBroker, error: BaseException) -> None:
         metrics.PUBLISH_FAILURES.labels(error=type(error).__name__).inc()
-        if isinstance(error, _BROKEN_PRODUCER) and self._broker is broker:
+        if (isinstance(error, _BROKEN_PRODUCER) or _sender_ended(broker)) and self._broker is broker:
             log.error("producer_replaced", error=type(error).__name__)
             self._broker = None
             await broker.stop()
@@ -198,6 +202,14 @@ class Subscription:
             log.warning("close_timed_out")
 
 
+def _sender_ended(broker: KafkaBroker) -> bool:
+    """Return whether aiokafka's sender is gone: then nothing is ever sent again, whatever the error said."""
+    producer: Any = broker.config.broker_config.producer
+    sender = getattr(producer._producer.producer, "_sender", None)  # noqa: SLF001  (it tells nobody)
+    task = getattr(sender, "_sender_task", None)
+    return task is not None and bool(task.done())
+
+
 async def _reach(settings: Settings) -> None:
     """Raise OSError unless some broker takes a connection.
 
@@ -228,7 +240,7 @@ def _broker(
         enable_idempotence=True,
         allow_auto_create_topics=False,
         linger_ms=2,
-        max_request_size=MAX_RECORD_BYTES + 100_000,
+        max_request_size=MAX_RECORD_BYTES + 40_000,
         request_timeout_ms=request_timeout_ms,
         retry_backoff_ms=100,
         metadata_max_age_ms=30_000,

@@ -15,6 +15,10 @@ class BrokerUnavailable(Exception):  # noqa: N818  (a state of the broker, raise
     """Kafka did not acknowledge in time. What was sent may still arrive; its ids make that harmless."""
 
 
+class RecordTooLarge(Exception):  # noqa: N818  (a fate, not a fault)
+    """The record is larger than any broker of ours takes."""
+
+
 def is_transient(error: BaseException) -> bool:
     """Return whether the same work may succeed later without any change to it."""
     if isinstance(error, BulkWriteError):

@@ -9,18 +9,24 @@ LEAST_KEYS = 10
 
 
 class HaltRule:
-    """At least 20 failures, of 10 different keys, and more than half of the last 100 outcomes.
+    """At least 20 failures, of 10 Customers or Agents, and more than half of the last 100 outcomes.
 
     One poisonous Customer, or a few bad records, never meet it; a bad deploy does at once.
     """
 
     def __init__(self) -> None:
-        self._last: deque[tuple[bool, bytes | None]] = deque(maxlen=WINDOW)
+        self._last: deque[tuple[bool, object]] = deque(maxlen=WINDOW)
 
-    def trips(self, outcomes: Iterable[tuple[bool, bytes | None]]) -> bool:
-        """Take in `(failed, key)` of a batch's records and return whether to halt."""
-        self._last.extend(outcomes)
-        failed = [key for is_failure, key in self._last if is_failure]
+    def trips(self, outcomes: Iterable[tuple[bool, object]]) -> bool:
+        """Take in `(failed, whose)` of a batch's records and return whether any point of it was met."""
+        tripped = False
+        for outcome in outcomes:
+            self._last.append(outcome)
+            tripped = tripped or (outcome[0] and self._met())
+        return tripped
+
+    def _met(self) -> bool:
+        failed = [whose for is_failure, whose in self._last if is_failure]
         return (
             len(failed) >= LEAST_FAILURES
             and len(set(failed)) >= LEAST_KEYS

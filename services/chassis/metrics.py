@@ -40,6 +40,11 @@ COMMIT_FAILURES = Counter(
 CONFLICTS = Counter(
     "parley_version_conflicts_total", "Optimistic writes lost to another writer", ["collection"]
 )
+SET_ASIDE = Counter(
+    "parley_outbox_set_aside_total",
+    "Records too large for the broker, kept in <collection>_stuck",
+    ["collection"],
+)
 OUTBOX_AGE = Gauge(
     "parley_outbox_oldest_seconds", "Age of the oldest change whose effects are not yet out", ["collection"]
 )

@@ -13,8 +13,9 @@ from typing import Any, Literal
 from pymongo import ReplaceOne, UpdateOne
 
 from services.chassis import metrics
-from services.chassis.broker import Outgoing, Publisher
+from services.chassis.broker import MAX_RECORD_BYTES, Outgoing, Publisher
 from services.chassis.clock import utc_now
+from services.chassis.logging import log
 from services.chassis.mongo import Database, Document, bulk
 
 Write = Literal["insert", "replace", "patch"]
@@ -49,8 +50,9 @@ class Row(Effect):
     document: Mapping[str, Any]
     how: Write = "insert"
     guard: str = "seq"
-    late: bool = False
-    """Written after the others: for a unique index that an earlier write must make room in."""
+    wave: int = 0
+    """Rows of a lower wave are written before: where a unique index must first have room, or where who
+    sees one row must find another."""
 
 
 def to_document(effect: Effect) -> Document:
@@ -71,7 +73,7 @@ def to_document(effect: Effect) -> Document:
         "document": effect.document,
         "how": effect.how,
         "guard": effect.guard,
-        "late": effect.late,
+        "wave": effect.wave,
     }
 
 
@@ -100,11 +102,13 @@ class Outbox:
             return
         effects = [effect for of_owner in pending.values() for effect in of_owner]
         await self._write([effect for effect in effects if isinstance(effect, Row)])
+        publishes = [effect for effect in effects if isinstance(effect, Publish)]
+        await self._set_aside([effect for effect in publishes if len(effect.value) > MAX_RECORD_BYTES])
         await self._publisher.publish(
             [
                 Outgoing(effect.topic, effect.key, effect.value)
-                for effect in effects
-                if isinstance(effect, Publish)
+                for effect in publishes
+                if len(effect.value) <= MAX_RECORD_BYTES
             ]
         )
         await bulk(
@@ -117,14 +121,26 @@ class Outbox:
             ],
         )
 
+    async def _set_aside(self, effects: Sequence[Publish]) -> None:
+        """Keep records that no broker takes where an operator finds them; they must not hold up the rest."""
+        if not effects:
+            return
+        metrics.SET_ASIDE.labels(self._collection.name).inc(len(effects))
+        log.error(
+            "records_set_aside", collection=self._collection.name, ids=[effect.id for effect in effects]
+        )
+        stuck = self._database[f"{self._collection.name}_stuck"]
+        await bulk(
+            stuck,
+            [UpdateOne({"_id": one.id}, {"$setOnInsert": to_document(one)}, upsert=True) for one in effects],
+        )
+
     async def _write(self, rows: Sequence[Row]) -> None:
-        for late in (False, True):
-            by_collection: dict[str, list[Row]] = {}
-            for row in rows:
-                if row.late is late:
-                    by_collection.setdefault(row.collection, []).append(row)
-            for name, of_collection in by_collection.items():
-                await bulk(self._database[name], [item for row in of_collection for item in _operations(row)])
+        together: dict[tuple[int, str], list[Row]] = {}
+        for row in rows:
+            together.setdefault((row.wave, row.collection), []).append(row)
+        for (_, name), of_collection in sorted(together.items(), key=lambda each: each[0]):
+            await bulk(self._database[name], [item for row in of_collection for item in _operations(row)])
 
     async def observe(self) -> None:
         """Measure the age of the oldest effect that is still pending."""

@@ -77,6 +77,13 @@ def response(problem: Problem) -> JSONResponse:
     )
 
 
+def _field(item: Mapping[str, Any]) -> str:
+    """Return the field's path; of a body that is no JSON the place is a position, and not asked for."""
+    if item["type"] == "json_invalid":
+        return "body"
+    return ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0])
+
+
 def install(app: FastAPI) -> None:
     """Let `app` answer every error as a problem."""
 
@@ -92,7 +99,7 @@ def install(app: FastAPI) -> None:
             return response(invalid("Content-Type", "must be application/json for a JSON body"))
         errors = [
             {
-                "field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]),
+                "field": _field(item),
                 "message": item["msg"],
             }
             for item in error.errors()

@@ -13,12 +13,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from services.chassis import logging, metrics, problems
 from services.chassis.auth import Authenticator
 from services.chassis.broker import KafkaPublisher
-from services.chassis.delivery import Consumer, Stage
+from services.chassis.delivery import Consumer
 from services.chassis.faults import is_transient
 from services.chassis.logging import log
 from services.chassis.measured import Measured
 from services.chassis.mongo import Database, ping
 from services.chassis.settings import Settings
+from services.chassis.stage import Stage
 from services.chassis.tail import Tail
 
 Step = Callable[[], Awaitable[None]]
@@ -85,6 +86,7 @@ def serve(build_app: Callable[[], FastAPI], settings: Settings) -> None:
         port=settings.port,
         log_config=None,
         access_log=False,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
         timeout_graceful_shutdown=5,
     )
 
@@ -112,18 +114,23 @@ async def _lifespan(service: Service) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        runners: list[Stage | Tail] = [*service.stages.values(), *service.tails]
-        try:
-            async with asyncio.timeout(service.settings.drain_timeout_seconds):
-                await asyncio.gather(*(runner.stop() for runner in runners))
-        except TimeoutError:
-            log.warning("stop_timed_out", service=service.name)
-        main.cancel()
-        await asyncio.gather(main, return_exceptions=True)
-        for step in service.on_stop:
-            await step()
-        await service.publisher.stop()
-        service.database.client.close()
+        await _stop(service, main)
+
+
+async def _stop(service: Service, main: asyncio.Task[None]) -> None:
+    """Finish what is in flight, all at once, within the drain timeout."""
+    runners: list[Stage | Tail] = [*service.stages.values(), *service.tails]
+    stops = [asyncio.create_task(runner.stop()) for runner in runners]
+    main.cancel()
+    _, late = await asyncio.wait([main, *stops], timeout=service.settings.drain_timeout_seconds + 1)
+    if late:
+        log.warning("stop_timed_out", service=service.name)
+    for task in late:
+        task.cancel()
+    for step in service.on_stop:
+        await step()
+    await service.publisher.stop()
+    service.database.client.close()
 
 
 async def _run(service: Service) -> None:
@@ -140,11 +147,14 @@ async def _run(service: Service) -> None:
         log.error("service_failed", service=service.name, error=type(error).__name__, exc_info=error)
         raise
     finally:
-        # consumers leave their group by themselves once stopped; give them the moment it takes
-        await asyncio.wait(tasks[: len(runners)], timeout=5) if runners else None
-        for task in tasks:
+        # consumers leave their group by themselves once stopped; loops are told here
+        for task in tasks[len(runners) :]:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=service.settings.drain_timeout_seconds)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=1)
 
 
 async def _prepare(service: Service) -> None:
@@ -181,8 +191,8 @@ def _health(service: Service) -> APIRouter:
 
     @routes.get("/livez")
     async def livez() -> Response:
-        hung = [name for name, stage in service.stages.items() if not stage.alive]
-        hung += [tail.name for tail in service.tails if not tail.alive]
+        hung = [name for name, stage in service.stages.items() if not stage.progress.alive]
+        hung += [tail.name for tail in service.tails if not tail.progress.alive]
         hung += [service.name] if service.failed else []
         return JSONResponse({"status": "hangs" if hung else "ok", "hangs": hung}, 503 if hung else 200)
 
@@ -205,11 +215,9 @@ def _health(service: Service) -> APIRouter:
             else "indexes or seeds are not in place yet"
         )
         for topic, stage in service.stages.items():
-            results[f"consumer {topic}"] = (
-                "halted" if stage.halted else "ok" if stage.connected else "not connected"
-            )
+            results[f"consumer {topic}"] = stage.state
         for tail in service.tails:
-            results[f"tail {tail.name}"] = "ok" if tail.started.is_set() else "not connected"
+            results[f"tail {tail.name}"] = "ok" if tail.connected else "not connected"
         ready = all(result == "ok" for result in results.values())
         return JSONResponse(
             {"status": "ok" if ready else "not ready", "checks": results}, 200 if ready else 503

@@ -39,6 +39,12 @@ class Settings(BaseSettings):
     session_timeout_seconds: float = Field(
         30.0, gt=0, description="after so long without a heartbeat a consumer's partitions go to others"
     )
+    retrying_seconds: float = Field(
+        30.0, gt=0, description="readiness fails once one batch has been retried for so long"
+    )
+    forwarded_allow_ips: str = Field(
+        "127.0.0.1", description="proxies whose X-Forwarded-For is believed, by comma; `*` for all"
+    )
     drain_timeout_seconds: float = Field(
-        20.0, gt=0, description="longest wait for work in flight at a rebalance or at shutdown"
+        18.0, gt=0, description="longest wait for work in flight at a rebalance or at shutdown"
     )

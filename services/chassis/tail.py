@@ -1,7 +1,6 @@
 """Reading all partitions of some topics without a group: every replica sees every record."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,8 +10,9 @@ from pydantic import ValidationError
 
 from schemas.topics import TOPICS, Topic
 from services.chassis.broker import Subscription
-from services.chassis.delivery import STUCK_SECONDS, Delivery
+from services.chassis.delivery import Delivery
 from services.chassis.logging import log
+from services.chassis.progress import Progress
 from services.chassis.settings import Settings
 
 _BY_NAME = {topic.name: topic for topic in TOPICS}
@@ -31,27 +31,23 @@ class Tail:
     positions: dict[Position, int] = field(default_factory=dict)
     """The next offset of each partition; complete once `started` is set."""
     started: asyncio.Event = field(default_factory=asyncio.Event)
+    connected: bool = False
+    progress: Progress = field(default_factory=Progress)
     _stopping: bool = False
-    _moved_at: float | None = None
-    """When the loop last came round; None before it runs."""
-
-    @property
-    def alive(self) -> bool:
-        """False when the loop hangs."""
-        return self._moved_at is None or time.monotonic() - self._moved_at < 2 * STUCK_SECONDS
 
     async def run(self) -> None:
         """Follow until `stop`."""
         while not self._stopping:
-            self._moved_at = time.monotonic()
+            self.progress.came_round()
             subscription = Subscription(self.settings, self.name, self.topics, group=None)
             try:
                 await self._follow(await subscription.start())
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("tail_disconnected", tail=self.name, error=type(error).__name__)
             finally:
+                self.connected = False
                 await subscription.stop()
-            self._moved_at = time.monotonic()
+            self.progress.came_round()
             await asyncio.sleep(0 if self._stopping else 0.5)
 
     async def stop(self) -> None:
@@ -61,12 +57,17 @@ class Tail:
     async def _follow(self, kafka: AIOKafkaConsumer) -> None:
         await self._place(kafka)
         self.started.set()
-        while not self._stopping:
-            polled = await kafka.getmany(timeout_ms=250, max_records=2000)
-            self._moved_at = time.monotonic()
-            for tp, records in polled.items():
-                for record in records:
-                    self._take(tp, record.offset, record.value)
+        self.connected = True
+        watcher = asyncio.create_task(self.progress.watch(kafka, lambda: False))
+        try:
+            while not self._stopping:
+                polled = await kafka.getmany(timeout_ms=250, max_records=2000)
+                self.progress.came_round()
+                for tp, records in polled.items():
+                    for record in records:
+                        self._take(tp, record.offset, record.value)
+        finally:
+            watcher.cancel()
 
     async def _place(self, kafka: AIOKafkaConsumer) -> None:
         wanted = [
@@ -91,5 +92,11 @@ class Tail:
         except (ValidationError, ValueError):
             log.warning("tail_undecodable", topic=tp.topic, partition=tp.partition, offset=offset)
         else:
-            self.receive(Delivery(tp.topic, tp.partition, offset, message))
+            self._show(Delivery(tp.topic, tp.partition, offset, message))
         self.positions[tp.topic, tp.partition] = offset + 1
+
+    def _show(self, delivery: Delivery) -> None:
+        try:
+            self.receive(delivery)
+        except Exception as error:  # noqa: BLE001  (one record must not end the feed of all)
+            log.error("tail_failed", topic=delivery.topic, error=type(error).__name__, exc_info=error)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from services.chassis.clock import Clock
-from services.chassis.delivery import Stage
+from services.chassis.stage import Stage
 from services.conversation import metrics
 from services.conversation.handlers import Threads
 from services.conversation.settings import ConversationSettings

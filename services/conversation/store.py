@@ -225,7 +225,7 @@ def _effects(item: Loaded, version: int, now: datetime) -> list[Effect]:
             document=_conversation_document(conversation, version),
             how="replace",
             guard="version",
-            late=conversation.status is not Status.CLOSED,
+            wave=0 if conversation.status is Status.CLOSED else 1,
         )
         for conversation in item.conversations.values()
     ]
@@ -235,7 +235,8 @@ def _effects(item: Loaded, version: int, now: datetime) -> list[Effect]:
 def _effect(caused: Caused, customer_id: str, now: datetime) -> Effect:
     match caused:
         case TimelineRow():
-            return Row(id=f"row:{caused.id}", at=now, collection="timeline", document=_row(caused))
+            # after the Conversation: who sees an item must find the Conversation it names
+            return Row(id=f"row:{caused.id}", at=now, collection="timeline", document=_row(caused), wave=2)
         case RowPatch():
             document = {
                 "_id": caused.id,
@@ -250,7 +251,7 @@ def _effect(caused: Caused, customer_id: str, now: datetime) -> Effect:
                 document=document,
                 how="patch",
                 guard="status_seq",
-                late=True,
+                wave=3,
             )
         case _:
             return _publish(caused, customer_id, now)

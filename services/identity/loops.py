@@ -14,8 +14,8 @@ def sweep_outboxes(store: Store, settings: IdentitySettings, clock: Clock) -> Ca
     """Return a round that publishes them. Every replica may: an event is known by its id."""
 
     async def round_() -> None:
+        await store.outbox.observe()
         before = clock() - timedelta(seconds=settings.outbox_age_seconds)
         await store.drain([], await store.left(before, MOST))
-        await store.outbox.observe()
 
     return round_

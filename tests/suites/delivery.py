@@ -21,8 +21,9 @@ from schemas.common import DeliveryStatus
 from schemas.inbound import DeliveryData, DeliveryReported
 from schemas.topics import DEADLETTERS, MESSAGES_DELIVERY, PARTITIONS
 from services.chassis.broker import KafkaPublisher, Outgoing, partition_of
-from services.chassis.delivery import HANDLED, Consumer, Delivery, Outcome, Refused, Stage
+from services.chassis.delivery import HANDLED, Consumer, Delivery, Outcome, Refused
 from services.chassis.settings import Settings
+from services.chassis.stage import Stage
 
 TOPIC = MESSAGES_DELIVERY
 WAIT = 30.0
@@ -30,7 +31,7 @@ WAIT = 30.0
 
 async def until(condition: Callable[[], object], seconds: float = WAIT) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  (conditions of many kinds)
+        while not condition():
             await asyncio.sleep(0.02)
 
 

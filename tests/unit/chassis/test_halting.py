@@ -21,7 +21,9 @@ def test_one_poisonous_customer_does_not() -> None:
 
 
 def test_a_minority_does_not() -> None:
-    assert not HaltRule().trips(outcomes(failed=30, handled=30, keys=20))
+    failed, handled = outcomes(failed=30, handled=0, keys=20), outcomes(failed=0, handled=30, keys=1)
+    mixed = [outcome for pair in zip(handled, failed, strict=True) for outcome in pair]
+    assert not HaltRule().trips(mixed)
 
 
 def test_it_looks_back_over_batches_but_not_further_than_a_hundred() -> None:
@@ -32,3 +34,7 @@ def test_it_looks_back_over_batches_but_not_further_than_a_hundred() -> None:
     healed.trips(outcomes(failed=19, handled=0, keys=19))
     assert not healed.trips(outcomes(failed=0, handled=100, keys=1))
     assert not healed.trips(outcomes(failed=19, handled=0, keys=19))
+
+
+def test_good_records_at_the_end_of_a_batch_hide_nothing() -> None:
+    assert HaltRule().trips(outcomes(failed=400, handled=100, keys=300))

@@ -11,13 +11,13 @@ from aiokafka.errors import KafkaConnectionError
 from fastapi import APIRouter
 
 from schemas.topics import MESSAGES_DELIVERY
-from services.chassis import delivery
+from services.chassis import progress
 from services.chassis.broker import KafkaPublisher
-from services.chassis.delivery import Consumer, Delivery, Outcome, Stage
+from services.chassis.delivery import Consumer, Delivery, Outcome
 from services.chassis.mongo import connect
+from services.chassis.progress import Progress
 from services.chassis.service import Service, build
 from services.chassis.settings import Settings
-from tests.crash import Log
 
 TP = TopicPartition(MESSAGES_DELIVERY.name, 0)
 
@@ -41,18 +41,10 @@ class Client:
         return self.at
 
 
-async def handle(_: object) -> list[Outcome]:
-    return []
-
-
-def stage() -> Stage:
-    return Stage(Consumer(MESSAGES_DELIVERY, "g", handle), Settings(), Log())
-
-
 @asynccontextmanager
-async def watched(made: Stage, client: Client, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    monkeypatch.setattr(delivery, "STUCK_SECONDS", 0.2)
-    task = asyncio.create_task(made._watch(client))  # noqa: SLF001  (the watch alone, without a broker)
+async def watched(made: Progress, client: Client, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    monkeypatch.setattr(progress, "STUCK_SECONDS", 0.2)
+    task = asyncio.create_task(made.watch(client, lambda: False))
     try:
         yield
     finally:
@@ -69,7 +61,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_a_client_that_is_behind_and_does_not_move_is_not_alive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made, client = stage(), Client(position=3, end=9)
+    made, client = Progress(), Client(position=3, end=9)
     async with watched(made, client, monkeypatch):
         await until(lambda: not made.alive)
         client.at = 4
@@ -80,7 +72,7 @@ async def test_a_client_that_is_behind_and_does_not_move_is_not_alive(
 async def test_an_idle_client_and_one_without_a_broker_are_alive(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = stage()
+    made = Progress()
     client.away = client.at != client.end
     async with watched(made, client, monkeypatch):
         for _ in range(10):
@@ -88,14 +80,14 @@ async def test_an_idle_client_and_one_without_a_broker_are_alive(
             assert made.alive
 
 
-async def test_a_loop_that_hangs_is_not_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = stage()
+def test_a_loop_that_hangs_is_not_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, now = Progress(), [1000.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     assert made.alive
-    now = 1000.0
-    monkeypatch.setattr(delivery.time, "monotonic", lambda: now)
-    made._moved_at = now - 2 * delivery.STUCK_SECONDS + 1  # noqa: SLF001  (as the loop sets it)
+    made.came_round()
+    now[0] += 2 * progress.STUCK_SECONDS - 1
     assert made.alive
-    made._moved_at = now - 2 * delivery.STUCK_SECONDS  # noqa: SLF001
+    now[0] += 1
     assert not made.alive
 
 
@@ -116,10 +108,10 @@ async def test_livez_names_what_hangs_and_what_failed() -> None:
     transport = httpx.ASGITransport(build(service))
     async with httpx.AsyncClient(transport=transport, base_url="http://t") as http:
         assert (await http.get("/demo/livez")).json() == {"status": "ok", "hangs": []}
-        service.stages[MESSAGES_DELIVERY.name].stuck = True
+        service.stages[MESSAGES_DELIVERY.name].progress.stuck = True
         hanging = await http.get("/livez")
         assert (hanging.status_code, hanging.json()["hangs"]) == (503, [MESSAGES_DELIVERY.name])
-        service.stages[MESSAGES_DELIVERY.name].stuck = False
+        service.stages[MESSAGES_DELIVERY.name].progress.stuck = False
         service.failed = True
         assert (await http.get("/livez")).json()["hangs"] == ["demo"]
     service.database.client.close()

@@ -1,0 +1,376 @@
+"""Runs a consumer: batches from Kafka, a fate for each record, offsets committed after their effects.
+
+The stage decodes, retries what is a fault of ours while partitions are paused and polling goes on,
+isolates and dead-letters what fails by itself, halts when nearly everything fails, and commits explicit
+offsets once per batch.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeAlias, TypeVar
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
+
+from services.chassis import metrics
+from services.chassis.broker import Publisher, Subscription
+from services.chassis.clock import Clock, utc_now
+from services.chassis.deadletters import Failure, dead_letter
+from services.chassis.delivery import Consumer, Delivery, Outcome, Partitions, Refused
+from services.chassis.faults import is_transient
+from services.chassis.halting import HaltRule
+from services.chassis.logging import log
+from services.chassis.progress import Progress
+from services.chassis.settings import Settings
+
+ATTEMPTS = 3
+"""Tries of a record that fails by itself before it is dead-lettered."""
+_POLL_MS = 250
+_BACKOFF_FIRST, _BACKOFF_MOST = 0.1, 5.0
+_COMMIT_SECONDS = 10.0
+
+Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
+T = TypeVar("T")
+
+
+class _AbandonedError(Exception):
+    """The batch is given up uncommitted: its partitions go elsewhere, or we stop."""
+
+
+@dataclass
+class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
+    """Runs one Consumer."""
+
+    consumer: Consumer
+    settings: Settings
+    publisher: Publisher
+    clock: Clock = utc_now
+    owned: Partitions = frozenset()
+    connected: bool = False
+    halted: bool = False
+    progress: Progress = field(default_factory=Progress)
+    retrying_since: float | None = None
+    """`time.monotonic()` of the first failed try of the batch at hand."""
+    _kafka: AIOKafkaConsumer | None = None
+    _working: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _revoking: bool = False
+    _generation: int = 0
+    _batch_generation: int = 0
+    _caught_up: dict[int, datetime] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._names = (self.consumer.group, self.consumer.topic.name)
+        self._rule = HaltRule()
+
+    # --- what others ask ------------------------------------------------------------------------
+
+    def caught_up_to(self, partition: int) -> datetime | None:
+        """Return the moment up to which all of the partition has been handled, None if not owned."""
+        return self._caught_up.get(partition) if partition in self.owned else None
+
+    @property
+    def state(self) -> str:
+        """`ok`, or why the consumer is not ready."""
+        if self.halted:
+            return "halted: most records failed"
+        if not self.connected:
+            return "not connected"
+        waited = time.monotonic() - self.retrying_since if self.retrying_since is not None else 0.0
+        return (
+            f"one batch has been retried for {waited:.0f} s"
+            if waited > self.settings.retrying_seconds
+            else "ok"
+        )
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Consume until `stop`; connects again after any failure."""
+        attempt = 0
+        while not self._stopping.is_set():
+            self.progress.came_round()
+            subscription = Subscription(
+                self.settings,
+                f"{self.consumer.group}-{self.consumer.topic.name}",
+                [self.consumer.topic],
+                group=self.consumer.group,
+                listener=self,
+            )
+            try:
+                self._kafka = await subscription.start()
+                self.connected = True
+                attempt = 0
+                await self._consume(self._kafka)
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning(
+                    "consumer_disconnected",
+                    group=self._names[0],
+                    topic=self._names[1],
+                    error=type(error).__name__,
+                )
+            finally:
+                self.connected = False
+                self.owned = frozenset()
+                self._caught_up.clear()
+                self.progress.came_round()
+                await subscription.stop()
+            await self._sleep(_backoff(attempt))
+            attempt += 1
+
+    async def stop(self) -> None:
+        """Stop polling; the batch in flight is finished and committed, or given up if it cannot be."""
+        self._stopping.set()
+        async with self._working:
+            pass
+
+    async def _consume(self, kafka: AIOKafkaConsumer) -> None:
+        watcher = asyncio.create_task(self.progress.watch(kafka, self._working.locked))
+        try:
+            while not self._stopping.is_set():
+                polled = await kafka.getmany(timeout_ms=_POLL_MS, max_records=self.consumer.max_records)
+                self.progress.came_round()
+                if polled:
+                    async with self._working:
+                        await self._process_or_abandon(kafka, polled)
+                self._note_progress(kafka)
+        finally:
+            watcher.cancel()
+
+    # --- one batch ------------------------------------------------------------------------------
+
+    async def _process_or_abandon(
+        self, kafka: AIOKafkaConsumer, polled: Mapping[TopicPartition, list[Record]]
+    ) -> None:
+        """An abandoned batch needs no seek: a new assignment starts at what was committed."""
+        self._batch_generation = self._generation
+        self.retrying_since = None
+        try:
+            if self.halted:
+                await self._halt(kafka)
+            await self._process(kafka, polled)
+        except _AbandonedError:
+            log.info("batch_abandoned", group=self._names[0], topic=self._names[1])
+        self.retrying_since = None
+
+    async def _process(self, kafka: AIOKafkaConsumer, polled: Mapping[TopicPartition, list[Record]]) -> None:
+        if self._revoking:
+            raise _AbandonedError
+        started = time.monotonic()
+        records = [record for of_partition in polled.values() for record in of_partition]
+        metrics.CONSUMED.labels(*self._names).inc(len(records))
+        fates, whose = await self._decide(kafka, records)
+        if self._rule.trips(zip(map(_failed, fates), whose, strict=True)):
+            await self._halt(kafka)
+        failed = [
+            dead_letter(self.consumer.group, record, fate, self.clock())
+            for record, fate in zip(records, fates, strict=True)
+            if isinstance(fate, Failure)
+        ]
+        if failed:
+            await self._persist(kafka, lambda: self.publisher.publish(failed))
+        for fate in fates:
+            outcome = "dead_lettered" if isinstance(fate, Failure) else fate
+            metrics.OUTCOMES.labels(*self._names, outcome).inc()
+        await self._commit(kafka, {tp: of_partition[-1].offset + 1 for tp, of_partition in polled.items()})
+        metrics.BATCH_RECORDS.labels(*self._names).observe(len(records))
+        metrics.BATCH_SECONDS.labels(*self._names).observe(time.monotonic() - started)
+
+    async def _decide(
+        self, kafka: AIOKafkaConsumer, records: Sequence[Record]
+    ) -> tuple[list[Failure | str], list[object]]:
+        """Return what becomes of each record, and whose it is."""
+        decoded = [self._decode(record) for record in records]
+        batch = [item for item in decoded if isinstance(item, Delivery)]
+        handled = iter(await self._handle(kafka, batch) if batch else ())
+        fates = [item if isinstance(item, Failure) else next(handled) for item in decoded]
+        whose = [_subject(item) or record.key for item, record in zip(decoded, records, strict=True)]
+        return fates, whose
+
+    def _decode(self, record: Record) -> Delivery | Failure:
+        try:
+            message = self.consumer.topic.adapter.validate_json(record.value or b"")
+        except (ValidationError, ValueError, RecursionError) as error:
+            return Failure(f"undecodable:{type(error).__name__}", 1)
+        return Delivery(record.topic, record.partition, record.offset, message)
+
+    async def _handle(self, kafka: AIOKafkaConsumer, batch: list[Delivery]) -> list[Failure | str]:
+        """The whole batch at once; one by one only when something in it fails by itself."""
+        try:
+            outcomes = await self._persist(kafka, lambda: self.consumer.handle(batch))
+        except _AbandonedError:
+            raise
+        except Exception as error:  # noqa: BLE001  (whatever a handler raises must get a fate)
+            log.warning(
+                "batch_isolated",
+                group=self._names[0],
+                topic=self._names[1],
+                error=type(error).__name__,
+                exc_info=error,
+            )
+            return [await self._handle_one(kafka, delivery) for delivery in batch]
+        return [_fate(outcome) for outcome in outcomes]
+
+    async def _handle_one(self, kafka: AIOKafkaConsumer, delivery: Delivery) -> Failure | str:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return _fate((await self._persist(kafka, lambda: self.consumer.handle([delivery])))[0])
+            except _AbandonedError:
+                raise
+            except Exception as error:  # noqa: BLE001  (whatever a handler raises must get a fate)
+                if attempt == ATTEMPTS:
+                    log.error(
+                        "record_failed",
+                        group=self._names[0],
+                        topic=delivery.topic,
+                        partition=delivery.partition,
+                        offset=delivery.offset,
+                        correlation=str(getattr(delivery.message, "correlation", "")),
+                        exc_info=error,
+                    )
+                    return Failure(type(error).__name__, attempt)
+                await self._rest(kafka, attempt)
+        raise AssertionError  # pragma: no cover - the loop returns
+
+    async def _persist(self, kafka: AIOKafkaConsumer, work: Callable[[], Awaitable[T]]) -> T:
+        """Run `work` until no fault of ours stops it; partitions are paused between the tries."""
+        attempt = 0
+        while True:
+            try:
+                return await work()
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                self.retrying_since = self.retrying_since or time.monotonic()
+                metrics.RETRIES.labels(*self._names, type(error).__name__).inc()
+                log.warning(
+                    "batch_retried",
+                    group=self._names[0],
+                    topic=self._names[1],
+                    error=type(error).__name__,
+                    attempt=attempt,
+                )
+                await self._rest(kafka, attempt)
+                attempt += 1
+
+    async def _rest(self, kafka: AIOKafkaConsumer, attempt: int) -> None:
+        """Wait before another try: paused, but polling, so that the group keeps us."""
+        deadline = time.monotonic() + _backoff(attempt)
+        while True:
+            if self._stopping.is_set() or self._revoking or self._generation != self._batch_generation:
+                raise _AbandonedError
+            await self._poll_paused(kafka)
+            self.progress.came_round()
+            if time.monotonic() >= deadline:
+                return
+
+    async def _poll_paused(self, kafka: AIOKafkaConsumer) -> None:
+        try:
+            paused = kafka.assignment()
+            kafka.pause(*paused)
+            try:
+                unwanted = await kafka.getmany(timeout_ms=50)
+            finally:
+                kafka.resume(*(paused & kafka.assignment()))
+            for tp, records in unwanted.items():  # of partitions that came while we waited
+                kafka.seek(tp, records[0].offset)
+        except KafkaError:
+            await asyncio.sleep(0.05)  # the broker is away too; that is no failure of the record at hand
+
+    async def _commit(self, kafka: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
+        for attempt in range(3):
+            try:
+                async with asyncio.timeout(_COMMIT_SECONDS):
+                    await kafka.commit(offsets)
+            except (KafkaError, TimeoutError) as error:
+                # the records come again and are duplicates then
+                metrics.COMMIT_FAILURES.labels(*self._names, type(error).__name__).inc()
+                if self._revoking or not getattr(error, "retriable", False):
+                    return
+                await asyncio.sleep(_backoff(attempt))
+            else:
+                return
+
+    async def _halt(self, kafka: AIOKafkaConsumer) -> None:
+        """Stop handling, keep the partitions: passing them on would only spread a bad deploy."""
+        self.halted = True
+        metrics.HALTED.labels(*self._names).set(1)
+        log.error("consumer_halted", group=self._names[0], topic=self._names[1])
+        while True:
+            await self._rest(kafka, attempt=5)
+
+    # --- rebalances and progress ----------------------------------------------------------------
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Drain the batch in flight before others get its partitions."""
+        self._revoking = True
+        gone = frozenset(tp.partition for tp in revoked)
+        try:
+            async with asyncio.timeout(self.settings.drain_timeout_seconds), self._working:
+                pass
+        except TimeoutError:
+            log.warning("drain_timed_out", group=self._names[0], topic=self._names[1])
+        self.owned = frozenset()
+        self._caught_up.clear()
+        if self.consumer.on_revoked and gone:
+            await self.consumer.on_revoked(gone)
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Take over."""
+        metrics.REBALANCES.labels(*self._names).inc()
+        partitions = frozenset(tp.partition for tp in assigned)
+        if self.consumer.on_assigned:
+            await self.consumer.on_assigned(partitions)
+        self.owned = partitions
+        self._generation += 1
+        self._revoking = False
+
+    def _note_progress(self, kafka: AIOKafkaConsumer) -> None:
+        """All that was polled has been handled here: position against the end of the log says how far."""
+        for tp in kafka.assignment():
+            state = kafka._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001  (position() would wait)
+            highwater, polled_at = kafka.highwater(tp), kafka.last_poll_timestamp(tp)
+            if state is None or not state.has_valid_position or highwater is None:
+                continue
+            behind = max(highwater - state.position, 0)
+            metrics.LAG.labels(*self._names, tp.partition).set(behind)
+            if behind == 0 and polled_at:
+                self._caught_up[tp.partition] = datetime.fromtimestamp(polled_at / 1000, UTC)
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+
+def _failed(fate: Failure | str) -> bool:
+    return isinstance(fate, Failure)
+
+
+def _subject(decoded: Delivery | Failure) -> object:
+    """Whose record it is: not every topic is keyed by that."""
+    if isinstance(decoded, Failure):
+        return None
+    message = decoded.message
+    data = getattr(message, "data", None)
+    return message.customer_id or getattr(data, "conversation_id", None) or getattr(data, "agent", None)
+
+
+def _fate(outcome: Outcome) -> Failure | str:
+    return (
+        Failure(type(outcome).__name__ + ":" + str(outcome), 1) if isinstance(outcome, Refused) else outcome
+    )
+
+
+def _backoff(attempt: int) -> float:
+    """Full-jitter exponential backoff, in seconds."""
+    ceiling = min(_BACKOFF_MOST, _BACKOFF_FIRST * float(2 ** min(attempt, 10)))
+    return random.uniform(ceiling / 2, ceiling)  # noqa: S311  (jitter, not a secret)

@@ -1,0 +1,74 @@
+"""The outbox on the MongoDB protocol: what cannot be published must not hold up the rest."""
+
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from services.chassis.broker import MAX_RECORD_BYTES, Outgoing
+from services.chassis.clock import utc_now
+from services.chassis.mongo import Database, connect
+from services.chassis.outbox import Effect, Outbox, Publish, Row, to_document
+from services.chassis.settings import Settings
+from tests.crash import Log
+
+
+@pytest.fixture
+async def database(embedded_mongo: str, database_name: str) -> AsyncIterator[Database]:
+    found = connect(Settings(mongo_url=embedded_mongo, mongo_database=database_name), "outbox")
+    yield found
+    found.client.close()
+
+
+async def saved(database: Database, owner: str, effects: Sequence[Effect]) -> dict[str, Sequence[Effect]]:
+    document = {"_id": owner, "outbox": [to_document(effect) for effect in effects]}
+    await database["things"].replace_one({"_id": owner}, document, upsert=True)
+    return {owner: effects}
+
+
+def publish(number: int, size: int = 10) -> Publish:
+    return Publish(f"p{number}", utc_now(), "topic", "key", b"x" * size)
+
+
+async def test_effects_go_out_in_order_and_leave_the_document(database: Database) -> None:
+    log = Log()
+    effects = [publish(1), Row("r", utc_now(), "rows", {"_id": 1, "a": 1}), publish(2)]
+    await Outbox(database, "things", log).drain(await saved(database, "one", effects))
+    assert [record.value for record in log.records] == [b"x" * 10] * 2
+    assert await database["rows"].find_one({"_id": 1}) == {"_id": 1, "a": 1}
+    assert await database["things"].find_one({"_id": "one"}) == {"_id": "one", "outbox": []}
+
+
+async def test_a_record_that_no_broker_takes_is_set_aside_and_the_others_go_out(database: Database) -> None:
+    log = Log()
+    poison = await saved(database, "poison", [publish(1), publish(2, MAX_RECORD_BYTES + 1), publish(3)])
+    fine = await saved(database, "fine", [publish(4)])
+    await Outbox(database, "things", log).drain({**poison, **fine})
+    assert len(log.records) == 3
+    aside = await database["things_stuck"].find_one({"_id": "p2"})
+    assert aside is not None
+    assert (aside["topic"], len(aside["value"])) == ("topic", MAX_RECORD_BYTES + 1)
+    assert await database["things"].count_documents({"outbox": []}) == 2
+
+
+async def test_nothing_leaves_the_document_when_the_broker_is_away(database: Database) -> None:
+    class Away:
+        async def publish(self, _: Sequence[Outgoing]) -> None:
+            raise ConnectionError
+
+    pending = await saved(database, "one", [publish(1)])
+    with pytest.raises(ConnectionError):
+        await Outbox(database, "things", Away()).drain(pending)
+    kept = await database["things"].find_one({"_id": "one"})
+    assert kept is not None
+    assert [entry["id"] for entry in kept["outbox"]] == ["p1"]
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)])
+async def test_of_two_versions_of_a_row_the_newer_stays_in_either_order(
+    database: Database, first: int, second: int
+) -> None:
+    outbox = Outbox(database, "things", Log())
+    for version in (first, second, first):
+        row = Row(f"r{version}", utc_now(), "rows", {"_id": 1, "seq": version}, how="replace")
+        await outbox.drain(await saved(database, "one", [row]))
+    assert await database["rows"].find_one({"_id": 1}) == {"_id": 1, "seq": 2}
