@@ -40,6 +40,11 @@ class Inbox(BaseModel):
     """So long a returning Conversation prefers the Agent it had."""
 
 
+def inbox_of(inboxes: Mapping[str, Inbox], name: str) -> Inbox:
+    """Return the Inbox; with the default rules where it is configured no more but still in use."""
+    return inboxes.get(name) or Inbox(name=name)
+
+
 def load_inboxes(path: Path, variables: Mapping[str, str] = environ) -> Mapping[str, Inbox]:
     """Read the list `inboxes:` of a YAML file, by name and in its order. Raises BadInboxes, OSError."""
     try:

@@ -21,7 +21,9 @@ class Access:
         newest: dict[str, AgentChanged] = {}
         for delivery in batch:
             message: AgentChanged = delivery.message
-            newest[message.data.agent] = message
+            known = newest.get(message.data.agent)
+            if known is None or message.seq > known.seq:
+                newest[message.data.agent] = message
         await self._store.learn_agents(
             {agent: (message.seq, message.data.inboxes) for agent, message in newest.items()}
         )

@@ -127,8 +127,10 @@ def _words(parts: Parts) -> APIRouter:
     async def message(request: Request, caller: Agent, customer_id: str, body: ReplyInput) -> Response:
         async def run(command: UUID) -> Answer:
             await parts.access.customer(caller, customer_id)
+            own = await parts.access.inboxes(caller)
+            seen = [inbox for name, inbox in parts.inboxes.items() if own is None or name in own]
             wanted = Reply(body.text, body.channel)
-            sent = await parts.commands.message(customer_id, caller, command, wanted, parts.inboxes)
+            sent = await parts.commands.message(customer_id, caller, command, wanted, seen)
             return Answer(202, {"message_id": str(sent)})
 
         return await parts.once.once(request, caller.subject, body.model_dump(mode="json"), run)
@@ -275,8 +277,8 @@ def _later() -> APIRouter:
     """Parts of the contract that are not built yet answer 501."""
     router = APIRouter()
 
-    def answering(what: str) -> Callable[[], Awaitable[JSONResponse]]:
-        async def later() -> JSONResponse:
+    def answering(what: str) -> Callable[[Principal], Awaitable[JSONResponse]]:
+        async def later(_: Agent) -> JSONResponse:
             raise not_yet(what)
 
         return later

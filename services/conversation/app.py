@@ -7,11 +7,11 @@ from fastapi import FastAPI
 from schemas.topics import MESSAGES_IDENTIFIED
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
-from services.chassis.stage import Stage
 from services.chassis.idempotency import Commands as Once
 from services.chassis.inboxes import load_inboxes
 from services.chassis.mongo import Database, connect
 from services.chassis.service import Service, build, every
+from services.chassis.stage import Stage
 from services.conversation.access import Access
 from services.conversation.api import Parts, routes
 from services.conversation.commands import Commands

@@ -1,7 +1,7 @@
 """What Agents and leads ask for, checked against the status table and carried out."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,7 +15,6 @@ from services.conversation import metrics
 from services.conversation.domain import lifecycle, replies, routing
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.model import Conversation, Route, Thread
-from services.conversation.domain.rules import Inboxes
 from services.conversation.domain.table import ALLOWED, Action
 from services.conversation.handlers import Threads
 
@@ -73,20 +72,29 @@ class Commands:
         return message_id
 
     async def message(
-        self, customer_id: str, caller: Principal, command: UUID, reply: Reply, inboxes: Inboxes
+        self, customer_id: str, caller: Principal, command: UUID, reply: Reply, seen: Sequence[Inbox]
     ) -> UUID:
-        """Write to a Customer, in their open Conversation or a new one; returns the message's id."""
+        """Write to a Customer, in their open Conversation or a new one; returns the message's id.
+
+        `seen` are the Inboxes the caller sees; a new Conversation sits where the last one did, or in
+        the first of them.
+        """
         metrics.COMMANDS.labels("message").inc()
         message_id = ids.derive("reply", command)
+        own = {inbox.name: inbox for inbox in seen}
 
         def decide(draft: Draft) -> None:
             current = draft.thread.current
-            if current is None or current.status is Status.CLOSED:
-                channel, route = _route(draft.thread, reply.channel)
-                inbox = inboxes[current.inbox] if current else next(iter(inboxes.values()))
-                lifecycle.start_by_agent(draft, inbox, channel, route, caller.subject)
-            else:
+            if current is not None and current.status is not Status.CLOSED:
+                if current.inbox not in own:
+                    raise not_found(f"the Customer {customer_id}")
                 _may_reply(current, caller)
+            else:
+                if not own:
+                    raise Problem(403, "Forbidden", "you are in no Inbox that a Conversation could begin in")
+                channel, route = _route(draft.thread, reply.channel)
+                inbox = own.get(current.inbox if current else "") or next(iter(own.values()))
+                lifecycle.start_by_agent(draft, inbox, channel, route, caller.subject)
             _reply(draft, caller, message_id, reply)
 
         await self._threads.command(customer_id, command, decide)

@@ -185,8 +185,12 @@ class Threads:
         for item in due:
             cause = ids.derive("timer", item.thread.customer_id, item.thread.version)
             draft = Draft(item.thread, cause, cause, now, item.thread.customer_id)
-            tick(draft, self.inboxes)
-            item.take(draft)
+            try:
+                tick(draft, self.inboxes)
+            except Exception as error:  # noqa: BLE001  (one thread must not stop the clock of all)
+                log.error("timer_failed", error=type(error).__name__, exc_info=error)
+            else:
+                item.take(draft)
         changed = [item for item in due if item.changed]
         lost = await self.store.save(changed, self._due)
         saved = [item for item in changed if item.thread.customer_id not in lost]

@@ -43,9 +43,9 @@ def sweep_outboxes(
     """Return a round that carries out effects which a crash or an absent broker left behind."""
 
     async def round_() -> None:
+        await store.outbox.observe()
         before = clock() - timedelta(seconds=settings.outbox_age_seconds)
         left = await store.left(sorted(stage().owned), before, limit=200)
         await store.drain(left)
-        await store.outbox.observe()
 
     return round_

@@ -114,11 +114,11 @@ class Store:
         if not partitions:
             return []
         found = self._threads.find(
-            {"next_due": {"$lte": max(partitions.values())}, "partition": {"$in": list(partitions)}},
+            {"$or": [{"partition": one, "next_due": {"$lte": by}} for one, by in partitions.items()]},
             sort=[("next_due", ASCENDING)],
             limit=limit,
         )
-        return [_loaded(doc) async for doc in found if doc["next_due"] <= partitions[doc["partition"]]]
+        return [_loaded(document) async for document in found]
 
     async def left(self, partitions: Sequence[int], before: datetime, limit: int) -> list[Loaded]:
         """Return threads whose outbox holds effects from before `before`, oldest first."""

@@ -12,6 +12,7 @@ from schemas.topics import (
     MESSAGES_IDENTIFIED,
     MESSAGES_STATUS,
     ROUTING_DECISIONS,
+    Topic,
 )
 from services.chassis.clock import Clock
 from services.chassis.delivery import HANDLED, BatchHandler, Consumer, Delivery, Outcome
@@ -27,12 +28,13 @@ RULES = ((MESSAGES_IDENTIFIED, ATTACH), (ROUTING_DECISIONS, ROUTE), (MESSAGES_ST
 
 def consumers(threads: Threads, access: Access, clock: Clock) -> list[Consumer]:
     """Return the table of consumers."""
-    of_threads = [Consumer(topic, GROUP, _applying(threads, rule, clock)) for topic, rule in RULES]
-    return [
-        *of_threads,
-        Consumer(AGENTS_EVENTS, GROUP, access.learn),
-        Consumer(CUSTOMERS_EVENTS, GROUP, access.meet),
+    handlers: list[tuple[Topic, BatchHandler]] = [
+        *((topic, _applying(threads, rule, clock)) for topic, rule in RULES),
+        (AGENTS_EVENTS, access.learn),
+        (CUSTOMERS_EVENTS, access.meet),
     ]
+    # a group for each topic: one that reconnects leaves the others alone
+    return [Consumer(topic, f"{GROUP}.{topic.name}", handle) for topic, handle in handlers]
 
 
 def _applying(threads: Threads, rule: Rule, clock: Clock) -> BatchHandler:

@@ -13,7 +13,7 @@ from schemas.conversations import (
     Status,
 )
 from schemas.inbound import MessageIdentified
-from services.chassis.inboxes import Inbox
+from services.chassis.inboxes import Inbox, inbox_of
 from services.conversation.domain import routing
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.model import Contact, Conversation, Route, Routing
@@ -53,7 +53,7 @@ def _effect(draft: Draft, weight: Weight, inboxes: Mapping[str, Inbox]) -> Inbou
     table = {Weight.NOISE: ON_NOISE, Weight.GREETING: ON_GREETING, Weight.MESSAGE: ON_MESSAGE}[weight]
     if current is not None and current.status is Status.CLOSED and weight is not Weight.NOISE:
         closed_at = current.closed_at or current.updated_at
-        window = inboxes[current.inbox].reopen_window_seconds
+        window = inbox_of(inboxes, current.inbox).reopen_window_seconds
         if (draft.now - closed_at).total_seconds() > window:
             return ON_MESSAGE[None]
     return table[current.status if current else None]
@@ -94,7 +94,7 @@ def _wake(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbox]
         draft.change(agent=None)
         draft.status(Status.NEW, "customer_wrote")
     join(draft, data.channel, data.account, message.personal.sender.value)
-    routing.request(draft, preferred=routing.same_agent(current, inboxes[current.inbox], draft.now))
+    routing.request(draft, preferred=routing.same_agent(current, inbox_of(inboxes, current.inbox), draft.now))
 
 
 def reopen(draft: Draft, reason: str, channel: Channel) -> None:
@@ -208,7 +208,9 @@ def _contact_of(current: Conversation | None, message: MessageIdentified) -> Con
         (
             contact
             for contact in reversed(current.contacts)
-            if contact.live and contact.channel is data.channel and contact.account == data.account
+            if contact.live
+            and (contact.channel, contact.account, contact.address)
+            == (data.channel, data.account, message.personal.sender.value)
         ),
         None,
     )

@@ -39,7 +39,12 @@ def start_by_agent(draft: Draft, inbox: Inbox, channel: Channel, route: Route, a
 
 
 def unassign(draft: Draft) -> None:
-    """Give it back to the queue, ahead of its equals; the Agent is not asked at once again."""
+    """Give it back to the queue, ahead of its equals; the Agent is not asked at once again.
+
+    One that waits is with nobody: it stays, its Agent remembered.
+    """
+    if draft.conversation.status is not Status.OPEN:
+        return
     agent = draft.conversation.agent
     since = draft.conversation.routing.requested_at
     routing.release(draft, "unassigned")

@@ -67,6 +67,10 @@ class Routing:
     ahead: bool = False
     leaving: str | None = None
     """The pool that must confirm a release before `pool` is asked."""
+    leaving_epoch: int = 0
+    """Up to which epoch it must confirm."""
+    priority: int = 0
+    """As the router was last told."""
     assignments: tuple[Assignment, ...] = ()
 
 
@@ -105,12 +109,19 @@ class Conversation:
 
     def with_contact(self, contact: Contact) -> "Conversation":
         """Return it with `contact` added, or in place of the one with the same id."""
-        others = tuple(known for known in self.contacts if known.id != contact.id)
-        if len(others) == len(self.contacts):
-            return replace(self, contacts=(*self.contacts, contact)[-KEPT_CONTACTS:])
+        if all(known.id != contact.id for known in self.contacts):
+            return replace(self, contacts=_kept((*self.contacts, contact)))
         return replace(
             self, contacts=tuple(contact if known.id == contact.id else known for known in self.contacts)
         )
+
+
+def _kept(contacts: tuple[Contact, ...]) -> tuple[Contact, ...]:
+    """Forget the oldest that have ended; the timeline has them all."""
+    if len(contacts) <= KEPT_CONTACTS:
+        return contacts
+    oldest = next((contact for contact in contacts if not contact.live), contacts[0])
+    return tuple(contact for contact in contacts if contact is not oldest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ def request(
         preferred=preferred,
         avoid=avoid,
         ahead=ahead,
+        priority=draft.conversation.priority,
     )
     if draft.conversation.routing.leaving is None:
         send_request(draft)
@@ -122,7 +123,7 @@ def remind(draft: Draft) -> None:
     if routing.leaving is None:
         send_request(draft)
     else:
-        _send_release(draft, routing.leaving, draft.conversation.id, routing.epoch - 1, "transfer")
+        _send_release(draft, routing.leaving, draft.conversation.id, routing.leaving_epoch, "transfer")
 
 
 def move_to(draft: Draft, inbox: Inbox) -> None:
@@ -131,9 +132,10 @@ def move_to(draft: Draft, inbox: Inbox) -> None:
     held = release(draft, "transfer")
     draft.change(inbox=inbox.name)
     if inbox.pool != before.pool:
-        leaving = before.leaving or (before.pool if held else None)
-        draft.routing(pool=inbox.pool, n=0, leaving=leaving)
-    request(draft)
+        if held and before.leaving is None:
+            draft.routing(leaving=before.pool, leaving_epoch=before.epoch)
+        draft.routing(pool=inbox.pool, n=0)
+    request(draft, since=before.requested_at if before.current else None)
 
 
 def assign(draft: Draft, agent: str, reason: str, *, force: bool, inbox: str | None = None) -> None:
@@ -231,8 +233,11 @@ def unassigned(draft: Draft, data: contract.UnassignData) -> bool:
         return False
     if data.n <= current.routing.n or current.status is not Status.OPEN:
         return False
+    asked = current.routing
     draft.routing(n=data.n, asked_at=draft.now, tries=0, ahead=True, preferred=None)
     lose_agent(draft, data.reason)
+    if current.priority != asked.priority:  # it was set while an Agent had it
+        request(draft, ahead=True, since=asked.requested_at)
     return True
 
 
@@ -268,6 +273,8 @@ def released(draft: Draft, data: contract.ReleasedData) -> bool:
     """The pool we left has let go: the new one may be asked."""
     current = draft.thread.current
     if current is None or current.id != data.conversation_id or current.routing.leaving != data.pool:
+        return False
+    if data.epoch < current.routing.leaving_epoch:
         return False
     draft.routing(leaving=None)
     if current.status is Status.NEW and current.routing.current:

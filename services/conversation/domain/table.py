@@ -53,7 +53,7 @@ ALLOWED = {
     Action.NOTE: {NEW, OPEN, WAITING, CLOSED},
     Action.NO_REPLY_NEEDED: {NEW, OPEN, WAITING},
     Action.TAKE: {NEW, OPEN, WAITING},
-    Action.UNASSIGN: {OPEN},
+    Action.UNASSIGN: {OPEN, WAITING},
     Action.TRANSFER: {NEW, OPEN, WAITING},
     Action.CLOSE: {NEW, OPEN, WAITING, CLOSED},
     Action.REOPEN: {CLOSED},

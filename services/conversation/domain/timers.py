@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from schemas.conversations import Status
-from services.chassis.inboxes import Inbox
+from services.chassis.inboxes import Inbox, inbox_of
 from services.conversation.domain import contacts, routing
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.model import Thread
@@ -18,7 +18,8 @@ def next_due(thread: Thread, inboxes: Mapping[str, Inbox]) -> datetime | None:
     current = thread.current
     if current is None or current.status is Status.CLOSED:
         return None
-    moments = [contacts.due_at(contact, inboxes[current.inbox]) for contact in current.live_contacts]
+    inbox = inbox_of(inboxes, current.inbox)
+    moments = [contacts.due_at(contact, inbox) for contact in current.live_contacts]
     return min((moment for moment in (*moments, _resend_at(thread)) if moment is not None), default=None)
 
 
@@ -26,7 +27,7 @@ def tick(draft: Draft, inboxes: Mapping[str, Inbox]) -> None:
     """Do what is due at `draft.now`."""
     if draft.thread.current is None:
         return
-    inbox = inboxes[draft.conversation.inbox]
+    inbox = inbox_of(inboxes, draft.conversation.inbox)
     for contact in draft.conversation.live_contacts:
         due = contacts.due_at(contact, inbox)
         if due is not None and due <= draft.now:

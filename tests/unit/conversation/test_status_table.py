@@ -11,7 +11,8 @@ from schemas.conversations import ConversationOpened, MessageAdded, Status
 from schemas.outbound import MessageSend
 from services.conversation.domain import lifecycle, replies, routing
 from services.conversation.domain.draft import TimelineRow
-from services.conversation.domain.model import Thread
+from services.conversation.domain.inbound import receive
+from services.conversation.domain.model import KEPT_CONTACTS, Thread
 from services.conversation.domain.timers import next_due, tick
 from tests.unit.conversation.builders import (
     CUSTOMER,
@@ -321,3 +322,81 @@ def test_ids_of_what_a_message_causes_do_not_depend_on_when_it_is_applied() -> N
     assert [item.id for item in first.caused] == [item.id for item in again.caused]
     assert replace(first.thread) == again.thread
     assert first.thread.customer_id == CUSTOMER
+
+
+def test_unassigning_a_waiting_conversation_changes_nothing() -> None:
+    change = draft(waiting(), 5)
+    lifecycle.unassign(change)
+    assert change.thread.current is not None
+    assert (status(change.thread), change.thread.current.agent, change.caused) == (Status.WAITING, "ana", [])
+
+
+def test_a_conversation_of_an_inbox_that_was_removed_goes_on_by_the_default_rules() -> None:
+    removed = received(empty(), message(1, inbox="vip")).thread
+    left = {"support": INBOXES["support"]}
+    assert next_due(removed, left) == at(30)
+    change = draft(removed, 5)
+    lifecycle.close(change, confirmed=None)
+    again = message(2, seconds=60)
+    after = draft(change.thread, 60, again.id)
+    receive(after, again, left)
+    assert status(after.thread) is Status.NEW
+
+
+def test_only_the_release_that_was_asked_for_lets_another_pool_be_asked() -> None:
+    change = draft(opened(), 3)
+    lifecycle.unassign(change)
+    lifecycle.transfer_to_inbox(change, INBOXES["vip"], by="lea")
+    first, second = commands(change, contract.RoutingRelease)
+    for release, asked in ((first, False), (second, True)):
+        after = draft(change.thread, 4)
+        data = contract.ReleasedData(
+            pool="main", n=9, conversation_id=release.data.conversation_id, epoch=release.data.epoch
+        )
+        assert routing.released(after, data) is asked
+        assert bool(commands(after, contract.RoutingRequest)) is asked
+
+
+def test_a_conversation_keeps_its_place_when_it_moves_to_another_inbox() -> None:
+    change = draft(started(), 3600)
+    lifecycle.transfer_to_inbox(change, INBOXES["fallback"], by="lea")
+    (request,) = commands(change, contract.RoutingRequest)
+    assert (request.data.inbox, request.data.requested_at) == ("fallback", at(0))
+
+
+def test_a_priority_set_while_open_counts_once_the_agent_is_lost() -> None:
+    change = draft(opened(), 3)
+    lifecycle.set_priority(change, 2)
+    assert not commands(change, contract.RoutingRequest)
+    assert change.thread.current is not None
+    lost = contract.UnassignData(
+        pool="main", n=2, conversation_id=change.thread.current.id, epoch=1, agent="ana", reason="lost"
+    )
+    after = draft(change.thread, 5)
+    assert routing.unassigned(after, lost)
+    (request,) = commands(after, contract.RoutingRequest)
+    assert (request.data.priority, request.data.ahead, request.data.requested_at) == (2, True, at(0))
+
+
+def test_a_message_belongs_to_the_contact_with_its_sender() -> None:
+    thread = received(empty(), message(1)).thread
+    other = message(2, seconds=5)
+    sender = other.personal.sender.model_copy(update={"value": "+15551230002"})
+    other = other.model_copy(update={"personal": other.personal.model_copy(update={"sender": sender})})
+    thread = received(thread, other).thread
+    again = received(thread, message(3, seconds=9))
+    assert again.thread.current is not None
+    (event,) = commands(again, MessageAdded)
+    assert event.data.contact_id == again.thread.current.contacts[0].id
+
+
+def test_of_many_contacts_the_oldest_ended_ones_are_forgotten_never_a_live_one() -> None:
+    conversation = started().current
+    assert conversation is not None
+    live = conversation.contacts[0]
+    for number in range(KEPT_CONTACTS + 20):
+        ended = replace(live, id=f"k{number}", ended_at=at(number))
+        conversation = conversation.with_contact(ended)
+    assert len(conversation.contacts) == KEPT_CONTACTS
+    assert conversation.contacts[0] == live
+    assert conversation.contacts[-1].id == f"k{KEPT_CONTACTS + 19}"
