@@ -56,8 +56,17 @@ def running_stack(data_dir: Path, **variables: str) -> Iterator[RunningStack]:
             known = {**environment, "PORT": url.rpartition(":")[2]}
             yield RunningStack(url, known, process)
         finally:
-            if process.poll() is None:
-                process.kill()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Stop it in order: after a kill its servers are sometimes left behind."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _ready(process: subprocess.Popen[str]) -> str:

@@ -103,7 +103,9 @@ class Client:
                 raise AssertionError(f"{method} {path} as {by} after {seconds:g} s: {failure}")
             await asyncio.sleep(0.2)
 
-    async def webhook(self, webhook: Webhook, *, replica: int | None = None, retry_seconds: float = 0.0) -> Posted:
+    async def webhook(
+        self, webhook: Webhook, *, replica: int | None = None, retry_seconds: float = 0.0
+    ) -> Posted:
         """Post it, again and again as a provider does until it is answered 2xx or the time is up."""
         first, deadline, tries = datetime.now(UTC), monotonic() + retry_seconds, 0
         while True:
@@ -136,12 +138,17 @@ class Client:
         return await self.get(f"/conversation/v1/conversations/{conversation}")
 
     async def timeline(self, customer: str) -> list[Json]:
-        """Return the whole timeline, newest first."""
-        return await self._all(f"/conversation/v1/customers/{customer}/timeline")
+        """Return the whole timeline, newest first; nothing while conversation does not know the Customer."""
+        path = f"/conversation/v1/customers/{customer}/timeline"
+        if (await self.send("GET", path, by=LEAD)).status_code == 404:
+            return []
+        return await self._all(path)
 
     async def messages(self, identifier: str) -> list[Json]:
         """Return the messages on the timeline of whoever is known by `identifier`, newest first."""
-        items = [item for customer in await self.customers(identifier) for item in await self.timeline(customer)]
+        items = [
+            item for customer in await self.customers(identifier) for item in await self.timeline(customer)
+        ]
         return [item for item in items if item["kind"] == "message"]
 
     async def sent(self) -> list[Json]:

@@ -2,24 +2,26 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
 from schemas.routing import Capacity
 from schemas.topics import CONVERSATIONS_EVENTS, DEADLETTERS, ROUTING_DECISIONS, WEBHOOKS_QUARANTINE
-from tests.system.checker import Evidence, Replied, Wrote, sent_once, shown_once
+from tests.system.checker import sent_once, shown_once
 from tests.system.client import Client, Json
+from tests.system.evidence import Evidence
+from tests.system.play import Diary
 from tests.system.topics import records
 from tests.system.waiting import until
 
 _AT_ONCE = 8
-T = TypeVar("T")
 
 
 async def gather(
     client: Client,
     kafka: str,
-    wrote: Sequence[Wrote],
-    replied: Sequence[Replied],
+    diary: Diary,
     capacities: Mapping[str, Capacity] | None = None,
     *,
     settle_seconds: float = 60.0,
@@ -28,46 +30,48 @@ async def gather(
 
     Looks at the Customers who wrote; `sent` holds only what went to the replies of this run or to nobody's.
     """
-    senders = sorted({each.sender for each in wrote})
+    senders = sorted({each.sender for each in diary.wrote})
     shown = Evidence()
 
     async def look() -> list[str]:
         nonlocal shown
-        shown = await _shown(client, senders, wrote, replied)
+        shown = await _shown(client, senders, diary)
         return [*shown_once(shown), *(fault for fault in sent_once(shown) if "still" in fault)]
 
-    try:
+    with suppress(AssertionError):  # the checker says what is wrong
         await until(look, lambda missing: not missing, seconds=settle_seconds, pause=0.5)
-    except AssertionError:
-        pass  # the checker says what is wrong
-    return Evidence(
-        wrote,
-        replied,
-        shown.customers,
-        shown.timelines,
-        shown.conversations,
-        shown.sent,
+    return replace(
+        shown,
         decisions=await records(kafka, ROUTING_DECISIONS),
         events=await records(kafka, CONVERSATIONS_EVENTS),
         capacities=capacities or {},
-        set_aside=[
-            *(
-                f"{letter.data.group} gave up on {letter.data.topic}: {letter.data.error_class}"
-                for letter in await records(kafka, DEADLETTERS)
-            ),
-            *(f"quarantined: {each.data.reason}" for each in await records(kafka, WEBHOOKS_QUARANTINE)),
-        ],
+        set_aside=[*await _given_up(kafka), *await _quarantined(kafka)],
     )
 
 
-async def _shown(
-    client: Client, senders: Sequence[str], wrote: Sequence[Wrote], replied: Sequence[Replied]
-) -> Evidence:
+async def _given_up(kafka: str) -> list[str]:
+    letters = [letter.data for letter in await records(kafka, DEADLETTERS)]
+    return [f"{each.group} gave up on a record of {each.topic}: {each.error_class}" for each in letters]
+
+
+async def _quarantined(kafka: str) -> list[str]:
+    return [f"quarantined: {each.data.reason}" for each in await records(kafka, WEBHOOKS_QUARANTINE)]
+
+
+async def _shown(client: Client, senders: Sequence[str], diary: Diary) -> Evidence:
     customers = dict(zip(senders, await _each(map(client.customers, senders)), strict=True))
     known = sorted({customer for found in customers.values() for customer in found})
     timelines = dict(zip(known, await _each(map(client.timeline, known)), strict=True))
     conversations = dict(zip(known, await _each(map(client.conversations, known)), strict=True))
-    return Evidence(wrote, replied, customers, timelines, conversations, await _sent(client, senders))
+    return Evidence(
+        tuple(diary.wrote),
+        tuple(diary.replied),
+        {text for text, _ in diary.refused},
+        customers,
+        timelines,
+        conversations,
+        await _sent(client, senders),
+    )
 
 
 async def _sent(client: Client, senders: Sequence[str]) -> list[Json]:

@@ -77,7 +77,7 @@ class Process:
         return code
 
     async def ready(self, http: httpx.AsyncClient, seconds: float = READY_SECONDS) -> float:
-        """Wait until `readyz` is 200 and return how long that took; raises RuntimeError with the log's end."""
+        """Wait until `readyz` is 200 and return the seconds; raises RuntimeError with the end of the log."""
         started = monotonic()
         last = ""
         while monotonic() - started < seconds:
@@ -117,7 +117,13 @@ class System:
 
 @contextmanager
 def running_system(
-    directory: Path, kafka: str, mongo: str, *, services: Sequence[str] = SERVICES, each: int = 2, **variables: str
+    directory: Path,
+    kafka: str,
+    mongo: str,
+    *,
+    services: Sequence[str] = SERVICES,
+    each: int = 2,
+    **variables: str,
 ) -> Iterator[System]:
     """Create the topics and run `each` replicas of `services`, with `variables` as settings."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -137,14 +143,24 @@ def running_system(
     }
     replicas = {
         name: [
-            Process(f"{name}-{number}", f"services.{name}", free_port(), environment, directory / f"{name}-{number}.log")
+            Process(
+                f"{name}-{number}",
+                f"services.{name}",
+                free_port(),
+                environment,
+                directory / f"{name}-{number}.log",
+            )
             for number in range(each)
         ]
         for name in services
     }
     ingests = {"INGEST_URLS": ",".join(replica.url for replica in replicas.get("ingest", ()))}
     simulator = Process(
-        "simulator", "tests.system.simulator", simulator_port, environment | ingests, directory / "simulator.log"
+        "simulator",
+        "tests.system.simulator",
+        simulator_port,
+        environment | ingests,
+        directory / "simulator.log",
     )
     accounts = Accounts.load(Path(environment.get("ACCOUNTS_FILE") or Settings().accounts_file))
     bases = {name: [replica.url for replica in of_service] for name, of_service in replicas.items()}

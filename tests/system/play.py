@@ -1,7 +1,8 @@
 """People for a run: Customers who write, Agents who answer. All is remembered for the checker."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -10,8 +11,8 @@ import httpx
 
 from deploy.local.webhooks import Webhook, WhatsAppSender, sms, whatsapp
 from schemas.routing import Capacity
-from tests.system.checker import Replied, Wrote
 from tests.system.client import LEAD, Client, Json, Posted
+from tests.system.evidence import Replied, Wrote
 from tests.system.waiting import until
 
 _ON = {"chat": True, "sms": True, "whatsapp": True, "email": True}
@@ -22,7 +23,9 @@ def number(of: int) -> str:
     return f"+1202555{of:04d}"
 
 
-def sms_from(client: Client, sender: str, text: str, *, account: str = "demo", sid: str | None = None) -> Webhook:
+def sms_from(
+    client: Client, sender: str, text: str, *, account: str = "demo", sid: str | None = None
+) -> Webhook:
     """Return a signed SMS webhook."""
     site = client.site
     sid = sid or f"SM{uuid4().hex}"
@@ -66,7 +69,9 @@ async def write(
 
 async def reply(client: Client, diary: Diary, by: str, conversation: str, text: str) -> httpx.Response:
     """Reply until it is accepted or refused."""
-    answer = await client.insist(by, "POST", f"/conversation/v1/conversations/{conversation}/replies", {"text": text})
+    answer = await client.insist(
+        by, "POST", f"/conversation/v1/conversations/{conversation}/replies", {"text": text}
+    )
     if answer.status_code == 202:
         diary.replied.append(Replied(answer.json()["message_id"], text))
     return answer
@@ -76,7 +81,11 @@ async def profile(
     client: Client, agent: str, capacity: Capacity | None = None, inboxes: Sequence[str] = ("support",)
 ) -> None:
     """Let a lead make the Agent known."""
-    body = {"name": agent.title(), "inboxes": list(inboxes), "capacity": (capacity or Capacity()).model_dump()}
+    body = {
+        "name": agent.title(),
+        "inboxes": list(inboxes),
+        "capacity": (capacity or Capacity()).model_dump(),
+    }
     answer = await client.insist(LEAD, "PUT", f"/router/v1/agents/{agent}", body)
     assert answer.status_code == 200, answer.text
 
@@ -103,6 +112,17 @@ async def shown(client: Client, sender: str, text: str, seconds: float = 30.0) -
     return (await until(look, seconds=seconds))[0]
 
 
+async def reply_sent(client: Client, message_id: str, conversation: str, seconds: float = 30.0) -> str:
+    """Return a reply's status once its provider has it, or nobody can know."""
+    customer = (await client.conversation(conversation))["customer_id"]
+
+    async def look() -> str:
+        items = await client.timeline(customer)
+        return next((item["status"] for item in items if item["id"] == message_id), "missing")
+
+    return await until(look, {"sent", "delivered", "read", "unknown"}.__contains__, seconds=seconds)
+
+
 @dataclass
 class Desk:
     """Agents who answer what they have: a reply to each new message, and a close now and then."""
@@ -113,16 +133,22 @@ class Desk:
     answered: set[str] = field(default_factory=set)
     _turn: int = 0
 
-    async def work(self, pause: float = 0.5) -> None:
-        """Answer for ever; cancelled at the end."""
-        while True:
+    async def work(self, stopping: asyncio.Event, pause: float = 0.5) -> None:
+        """Answer until told to stop."""
+        while not stopping.is_set():
             for conversation in await self._open():
+                if stopping.is_set():
+                    return
                 await self._answer(conversation)
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await stopping.wait()
 
     async def _open(self) -> list[Json]:
         try:
-            return list((await self.client.get("/conversation/v1/conversations", status="open", limit=200))["items"])
+            return list(
+                (await self.client.get("/conversation/v1/conversations", status="open", limit=200))["items"]
+            )
         except (httpx.TransportError, AssertionError):
             return []  # a replica just died; look again
 
@@ -138,3 +164,15 @@ class Desk:
             await self.client.insist(agent, "POST", path, {})
         seen = await self.client.conversation(conversation["id"])
         self.answered.add(f"{seen['id']}@{seen['updated_at']}")
+
+
+@asynccontextmanager
+async def at_work(desk: Desk) -> AsyncIterator[None]:
+    """Let the desk answer while the block runs, and finish what it began; raises what went wrong there."""
+    stopping = asyncio.Event()
+    working = asyncio.create_task(desk.work(stopping))
+    try:
+        yield
+    finally:
+        stopping.set()
+        await working
