@@ -28,7 +28,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         message = (
             f"port {port} on {host} is in use ({error.strerror}); stop what listens there "
-            f"or choose another one: PORT={port + 1} make up (beside a running stack with a DATA_DIR of its own, too)"
+            f"or choose another one: PORT={port + 1} make up "
+            "(beside a running stack with a DATA_DIR of its own, too)"
         )
         raise PortInUseError(message) from None
     return listener

@@ -26,6 +26,7 @@ from deploy.local import next_steps
 from deploy.local.keys import StackKeys
 from deploy.local.lock import DirectoryInUseError
 from deploy.local.origin import Lifespans, OneOrigin
+from deploy.local.pacing import pace_empty_fetches
 from deploy.local.ports import PortInUseError, listen
 from deploy.local.seeds import NotReadyError, seed_agents, wait_ready
 from deploy.local.servers import Servers, ServerStartError, running
@@ -95,6 +96,8 @@ def _listening(port: int) -> Iterator[socket.socket]:
 def _servers(stack: Stack) -> Iterator[Servers]:
     print("starting the servers …", flush=True)
     kafka, mongo = os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), os.environ.get("MONGO_URL")
+    if not kafka:
+        pace_empty_fetches()
     with running(stack.data_dir, kafka_bootstrap_servers=kafka or None, mongo_url=mongo or None) as servers:
         yield servers
 

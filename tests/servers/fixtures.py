@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from deploy.local import servers
+from deploy.local.pacing import pace_empty_fetches
 from tests.servers.apache_kafka import Cluster, KafkaUnavailableError, apache_kafka
 
 
@@ -25,6 +26,7 @@ def embedded_mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def embedded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the bootstrap address of a Kafka protocol server without topics."""
+    pace_empty_fetches()
     with servers.kafka_server(tmp_path_factory.mktemp("kafka") / "data") as bootstrap:
         yield bootstrap
 
