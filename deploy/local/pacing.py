@@ -6,6 +6,7 @@ thousands of times a second. Measured: an idle stack took most of a core.
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 from aiokafka.consumer.fetcher import Fetcher
@@ -24,7 +25,8 @@ def pace_empty_fetches() -> None:
         started = time.monotonic()
         something = await original(self, *args)
         if not something and time.monotonic() - started < PAUSE_SECONDS:
-            await asyncio.sleep(PAUSE_SECONDS)
+            with suppress(asyncio.CancelledError):  # as `original` does: a closing client awaits the result
+                await asyncio.sleep(PAUSE_SECONDS)
         return something
 
     paced.paced = True  # type: ignore[attr-defined]
