@@ -24,7 +24,7 @@ from services.identity.commands import (
     UnknownCustomerError,
 )
 from services.identity.domain.claims import key
-from services.identity.domain.profile import Profile
+from services.identity.domain.profile import Profile, TooMuchError
 from services.identity.inputs import CustomerInput, CustomerPatch, IdentifierInput
 from services.identity.later import later
 from services.identity.store import Store, words
@@ -135,9 +135,9 @@ def _identifiers(parts: Parts) -> APIRouter:
         wanted = _read(body, parts.default_region)
 
         async def run(command: UUID) -> Answer:
-            changed, new = await parts.commands.attach(customer_id, command, wanted)
+            changed, status = await parts.commands.attach(customer_id, command, wanted)
             metrics.COMMANDS.labels("attach").inc()
-            return Answer(201 if new else 200, customer_view(changed))
+            return Answer(status, customer_view(changed))
 
         return await _once(parts, request, caller, body.model_dump(), run)
 
@@ -178,6 +178,8 @@ async def _once(
             raise not_found(f"the Customer {request.path_params['customer_id']}") from None
         except NotTheirsError:
             raise not_found("the identifier of this Customer") from None
+        except TooMuchError as error:
+            raise invalid(error.field, error.detail) from None
         except BusyError:
             raise unavailable("the Customer, changed by many at once,") from None
 

@@ -15,8 +15,11 @@ from services.identity.domain.claims import Owners, key
 from services.identity.domain.profile import (
     Cause,
     Change,
+    Done,
     Profile,
     change,
+    check_room,
+    noting,
     patched,
     with_identifiers,
     without_identifier,
@@ -74,11 +77,17 @@ class _Wish:
     after: Profile
     attach: Sequence[Identifier] = ()
     detach: Sequence[Identifier] = ()
+    status: int = 200
+    """What the command is to be answered with, in the sense of HTTP."""
 
 
 @dataclass
 class Commands:
-    """Changes Customers on behalf of people."""
+    """Changes Customers on behalf of people.
+
+    A command that changed something is remembered in the profile, in the same write: the crash that
+    hid its answer does not make it run again. All raise TooMuchError for what a Customer cannot hold.
+    """
 
     store: CommandStore
     clock: Clock = utc_now
@@ -91,28 +100,29 @@ class Commands:
             if profile.version:
                 return _Wish(profile)
             new = _free(customer_id, identifiers, owners)
-            return _Wish(with_identifiers(patch.apply(profile), identifiers), attach=new)
+            return _Wish(with_identifiers(patch.apply(profile), identifiers), attach=new, status=201)
 
-        return await self._change(customer_id, command, identifiers, wish)
+        return (await self._change(customer_id, command, identifiers, wish))[0]
 
     async def patch(self, customer_id: str, command: UUID, patch: Patch) -> Profile:
         """Set name and attributes. Raises UnknownCustomerError."""
-        return await self._change(
+        changed, _ = await self._change(
             customer_id, command, (), lambda profile, _: _Wish(patch.apply(_existing(profile)))
         )
+        return changed
 
-    async def attach(self, customer_id: str, command: UUID, identifier: Identifier) -> tuple[Profile, bool]:
-        """Give the Customer an identifier; tells whether it is new.
+    async def attach(self, customer_id: str, command: UUID, identifier: Identifier) -> tuple[Profile, int]:
+        """Give the Customer an identifier; returns 201 with it where it is new, else 200.
 
         Raises UnknownCustomerError, TakenError.
         """
-        new: list[Identifier] = []
 
         def wish(profile: Profile, owners: Owners) -> _Wish:
-            new[:] = _free(customer_id, [identifier], owners)
-            return _Wish(with_identifiers(_existing(profile), [identifier]), attach=new)
+            new = _free(customer_id, [identifier], owners)
+            check_room(_existing(profile), new)
+            return _Wish(with_identifiers(profile, [identifier]), attach=new, status=201 if new else 200)
 
-        return await self._change(customer_id, command, [identifier], wish), bool(new)
+        return await self._change(customer_id, command, [identifier], wish)
 
     async def detach(self, customer_id: str, command: UUID, identifier: Identifier) -> Profile:
         """Take an identifier away: whoever writes by it next is a new Customer.
@@ -126,7 +136,7 @@ class Commands:
                 raise NotTheirsError
             return _Wish(without_identifier(profile, identifier), detach=[identifier])
 
-        return await self._change(customer_id, command, [identifier], wish)
+        return (await self._change(customer_id, command, [identifier], wish))[0]
 
     async def _change(
         self,
@@ -134,20 +144,26 @@ class Commands:
         command: UUID,
         identifiers: Sequence[Identifier],
         wish: Callable[[Profile, Owners], _Wish],
-    ) -> Profile:
+    ) -> tuple[Profile, int]:
         for _ in range(MOST_TRIES):
             loaded = (await self.store.load([customer_id]))[customer_id]
+            pending = [customer_id] if loaded.pending else []
+            status = next((done.status for done in loaded.profile.commands if done.id == command), None)
+            if status is not None:
+                await self._drain_if_possible([], pending)
+                return loaded.profile, status
             owners = await self.store.owners([key(identifier) for identifier in identifiers])
             wanted = wish(loaded.profile, owners)
             now = self.clock()
             moves = bool(wanted.attach or wanted.detach)
             made = change(loaded.profile, wanted.after, Cause(command, command), now, always=moves)
             if made is None:
-                await self._drain_if_possible([], [customer_id] if loaded.pending else [])
-                return loaded.profile
+                await self._drain_if_possible([], pending)
+                return loaded.profile, wanted.status
+            made = replace(made, profile=noting(made.profile, Done(command, wanted.status)))
             if await self._save(made, wanted, now):
-                await self._drain_if_possible([made], [customer_id] if loaded.pending else [])
-                return made.profile
+                await self._drain_if_possible([made], pending)
+                return made.profile, wanted.status
         raise BusyError
 
     async def _save(self, made: Change, wanted: _Wish, now: datetime) -> bool:

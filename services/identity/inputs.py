@@ -5,8 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from services.chassis.text import clean, line
-
-LONGEST_NAME = 200
+from services.identity.domain.profile import LONGEST_NAME
 
 
 def _one_line(name: str) -> str:

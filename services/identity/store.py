@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, UpdateOne
 from pymongo.errors import DuplicateKeyError, PyMongoError
@@ -21,7 +22,7 @@ from services.chassis.broker import Publisher
 from services.chassis.mongo import Database, Document, bulk
 from services.chassis.outbox import Effect, Outbox, Publish, from_document, to_document
 from services.identity.domain.claims import Claim, Owner, key
-from services.identity.domain.profile import Change, Profile
+from services.identity.domain.profile import Change, Done, Profile
 from services.identity.handlers import Conflict, Loaded
 
 MOST_WORDS = 20
@@ -163,6 +164,7 @@ def profile_of(document: Document) -> Profile:
         attributes=document["attributes"],
         identifiers=tuple(Identifier.model_validate(known) for known in document["identifiers"]),
         created_at=document["created_at"],
+        commands=tuple(Done(UUID(done["id"]), done["status"]) for done in document.get("commands", ())),
     )
 
 
@@ -177,7 +179,7 @@ def _saved(made: Change) -> tuple[Document, Document]:
     A version that is there no more makes it an insert, and that a duplicate key: the race is seen.
     """
     profile = made.profile
-    fields = {
+    fields: Document = {
         "version": profile.version,
         "name": profile.name,
         "words": words(profile.name or ""),
@@ -185,6 +187,8 @@ def _saved(made: Change) -> tuple[Document, Document]:
         "identifiers": [identifier.model_dump(mode="json") for identifier in profile.identifiers],
         "created_at": profile.created_at,
     }
+    if profile.commands:
+        fields["commands"] = [{"id": str(done.id), "status": done.status} for done in profile.commands]
     return (
         {"_id": profile.customer_id, "version": profile.version - 1},
         {"$set": fields, "$push": {"outbox": to_document(_effect(made.event))}},

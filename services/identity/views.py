@@ -64,5 +64,5 @@ def _read_cursor(cursor: str) -> tuple[datetime, str]:
         if not isinstance(customer_id, str):
             raise TypeError
         return datetime.fromtimestamp(int(millis) / 1000, UTC), customer_id
-    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error) as error:
         raise invalid("cursor", "is not one of ours; use a `next_cursor` as it was given") from error

@@ -85,7 +85,7 @@ def _widget(intake: Intake, account: str) -> Account:
 async def _visitor(request: Request, widget: Account) -> Visitor:
     visitor = await bearer_of_visitor(request)
     if visitor.account != widget.account:
-        raise unauthorized("the visitor token is for another web chat account")
+        raise Problem(403, "Forbidden", f"the token is for the widget {visitor.account}")
     return visitor
 
 

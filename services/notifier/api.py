@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import JSONResponse
 
-from services.chassis.auth import Agent, AVisitor
+from services.chassis.auth import Agent, AVisitor, Role, requires
 from services.chassis.problems import Problem, not_yet, unavailable
 from services.notifier.access import Access
 from services.notifier.feed.chats import visitor_key
@@ -86,7 +86,7 @@ _LATER = {
 
 
 def _later() -> APIRouter:
-    """Parts of the contract that are not built yet answer 501."""
+    """Parts of the contract that are not built yet answer 501 to whoever may ask."""
     router = APIRouter()
 
     def answering(what: str) -> Callable[[], Awaitable[JSONResponse]]:
@@ -97,6 +97,11 @@ def _later() -> APIRouter:
 
     for (method, path), what in _LATER.items():
         router.add_api_route(
-            path, answering(what), methods=[method], status_code=501, name=f"{method} {path}"
+            path,
+            answering(what),
+            methods=[method],
+            status_code=501,
+            name=f"{method} {path}",
+            dependencies=[Depends(requires(Role.ADMIN))],
         )
     return router

@@ -22,7 +22,7 @@ from services.notifier.feed.positions import Position
 from services.notifier.feed.resume import Resume
 from services.notifier.feed.stream import Streams
 from services.notifier.handlers import NO_REQUEST, Sends
-from services.notifier.loops import observe, recover, sweep
+from services.notifier.loops import abandon, observe, recover, sweep
 from services.notifier.sending import Sending
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import Store
@@ -100,6 +100,7 @@ def build_app(
                 sending.run,
                 partial(every, 1.0, sweep(sends, settings), "outbox"),
                 partial(every, 5.0, recover(sends), "interrupted sends"),
+                partial(every, 60.0, abandon(sends, settings), "sends without account"),
                 partial(every, 15.0, observe(store), "measures"),
             ],
             on_stop=[client.aclose],

@@ -55,6 +55,11 @@ INDEXES = [
         name="waiting",
         partialFilterExpression={"state": State.WAITING.value},
     ),
+    IndexModel(
+        _ascending("state", "source"),
+        name="waiting_by_source",
+        partialFilterExpression={"state": State.WAITING.value},
+    ),
     IndexModel("provider_key", name="provider_key", partialFilterExpression=_has("provider_key")),
     IndexModel(
         _ascending("visitor", "stored_at"),

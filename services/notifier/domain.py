@@ -156,6 +156,12 @@ def merge(send: Send, evidence: Evidence) -> Send:
     )
 
 
+def without_account(send: Send, now: datetime) -> Send:
+    """There is no account to send it from."""
+    detail = f"there is no account {send.source}"
+    return finish(send, Evidence(DeliveryStatus.FAILED, now, error_code="no_account", error_detail=detail))
+
+
 def finish(send: Send, evidence: Evidence) -> Send:
     """The provider was asked, or need not be: it is not our turn any more."""
     return replace(

@@ -7,7 +7,7 @@ provider id, the status record) is done by `settle`, which may be repeated at an
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from schemas.common import DeliveryStatus
@@ -24,6 +24,7 @@ from services.notifier.domain import (
     new_send,
     provider_key,
     recover,
+    without_account,
 )
 
 MOST_TRIES = 50
@@ -66,6 +67,12 @@ class SendStore(Protocol):
     async def left(self, before: datetime, limit: int) -> list[Send]:
         """Return messages with status records that wait since before `before`."""
 
+    async def waiting(self) -> dict[str, int]:
+        """Return how many messages of each account no provider has taken yet."""
+
+    async def overdue(self, source: str, before: datetime, limit: int) -> list[Send]:
+        """Return messages of the account that wait since before `before`."""
+
 
 @dataclass
 class Sends:
@@ -103,10 +110,7 @@ class Sends:
         if send.provider == NO_REQUEST:
             return finish(send, Evidence(DeliveryStatus.SENT, now, provider_message_id=send.message_id))
         if not self.known_account(send.provider, send.account):
-            detail = f"there is no account {send.source}"
-            return finish(
-                send, Evidence(DeliveryStatus.FAILED, now, error_code="no_account", error_detail=detail)
-            )
+            return without_account(send, now)
         return send
 
     # --- receipts -------------------------------------------------------------------------------
@@ -200,6 +204,18 @@ class Sends:
         recovered = [send for key, send in changes.items() if key not in refused]
         await self._settle(recovered)
         return recovered
+
+    async def abandon(self, patience: timedelta, limit: int = 200) -> None:
+        """Fail messages that wait for longer than `patience` and whose account is gone meanwhile."""
+        now = self.clock()
+        for source in await self.store.waiting():
+            provider, _, account = source.partition("/")
+            if self.known_account(provider, account):
+                continue
+            overdue = await self.store.overdue(source, now - patience, limit)
+            failed = {send.message_id: without_account(send, now) for send in overdue}
+            lost = await self._save({send.message_id: send for send in overdue}, failed)
+            await self._settle([send for key, send in failed.items() if key not in lost])
 
     async def sweep(self, before: datetime, limit: int = 200) -> None:
         """Settle what a crash or an absent broker left behind."""

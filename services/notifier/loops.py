@@ -32,6 +32,15 @@ def sweep(sends: Sends, settings: NotifierSettings) -> Round:
     return round_
 
 
+def abandon(sends: Sends, settings: NotifierSettings) -> Round:
+    """Return a round that fails what waits for an account that was taken away."""
+
+    async def round_() -> None:
+        await sends.abandon(timedelta(seconds=settings.retry_limit_seconds))
+
+    return round_
+
+
 def observe(store: Store) -> Round:
     """Return a round that measures what waits."""
     seen: set[str] = set()

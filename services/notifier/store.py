@@ -207,6 +207,15 @@ class Store:
         )
         return {row["_id"]: row["count"] async for row in rows}
 
+    async def overdue(self, source: str, before: datetime, limit: int) -> list[Send]:
+        """Return messages of the account that wait since before `before`."""
+        found = self._sends.find(
+            {"state": State.WAITING.value, "source": source, "stored_at": {"$lt": before}},
+            {"record": 0, "outbox": 0},
+            limit=limit,
+        )
+        return [documents.from_document(document) async for document in found]
+
     async def visitor_chats(self, visitor: str, limit: int = 20) -> list[tuple[str, str]]:
         """Return (Conversation, message) of the latest replies to `account/visitor`."""
         found = self._sends.find(

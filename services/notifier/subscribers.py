@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from schemas.topics import AGENTS_EVENTS, MESSAGES_DELIVERY, MESSAGES_OUTBOUND
-from services.chassis.delivery import Consumer, Delivery
+from schemas.topics import AGENTS_EVENTS, MESSAGES_DELIVERY, MESSAGES_OUTBOUND, Topic
+from services.chassis.delivery import BatchHandler, Consumer, Delivery
 from services.chassis.settings import Settings
 from services.chassis.tail import Tail
 from services.notifier.access import Access
@@ -15,12 +15,16 @@ GROUP = "notifier"
 
 
 def consumers(sends: Sends, access: Access) -> list[Consumer]:
-    """Return the table of consumers: each record is handled by one replica."""
-    return [
-        Consumer(MESSAGES_OUTBOUND, GROUP, sends.accept),
-        Consumer(MESSAGES_DELIVERY, GROUP, sends.receive),
-        Consumer(AGENTS_EVENTS, GROUP, access.learn),
+    """Return the table of consumers: each record is handled by one replica.
+
+    Each has a group of its own: one that reconnects leaves the others alone.
+    """
+    handlers: list[tuple[Topic, BatchHandler]] = [
+        (MESSAGES_OUTBOUND, sends.accept),
+        (MESSAGES_DELIVERY, sends.receive),
+        (AGENTS_EVENTS, access.learn),
     ]
+    return [Consumer(topic, f"{GROUP}.{topic.name}", handle) for topic, handle in handlers]
 
 
 def tail(settings: Settings, hub: Hub, access: Access, positions: dict[Position, int]) -> Tail:

@@ -128,9 +128,9 @@ def _offers(parts: Parts) -> APIRouter:
             "next_cursor": None,
         }
 
-    async def answer(request: Request, caller: Principal, offer_id: UUID, *, accept: bool) -> Response:
+    async def answer(request: Request, caller: Principal, offer_id: str, *, accept: bool) -> Response:
         async def run(command: UUID) -> Asked:
-            offer = await parts.reads.offer(str(offer_id))
+            offer = await parts.reads.offer(offer_id)
             if offer is None or not (offer["agent"] == caller.subject or caller.may(Role.LEAD)):
                 raise not_found(f"offer {offer_id}")
             if offer["state"] != "open" and await parts.reads.outcome(command) is None:
@@ -140,11 +140,11 @@ def _offers(parts: Parts) -> APIRouter:
         return await _answered(parts, request, caller, run)
 
     @router.post("/v1/offers/{offer_id}/accept")
-    async def accept(request: Request, caller: Agent, offer_id: UUID) -> Response:
+    async def accept(request: Request, caller: Agent, offer_id: str) -> Response:
         return await answer(request, caller, offer_id, accept=True)
 
     @router.post("/v1/offers/{offer_id}/reject")
-    async def reject(request: Request, caller: Agent, offer_id: UUID) -> Response:
+    async def reject(request: Request, caller: Agent, offer_id: str) -> Response:
         return await answer(request, caller, offer_id, accept=False)
 
     return router

@@ -9,41 +9,25 @@ Ids follow from pool and number, so doing it again doubles nothing.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Any, Protocol
 
-from schemas.envelope import Envelope
-from schemas.routing import AgentChanged
-from schemas.topics import AGENTS_EVENTS, ROUTING_DECISIONS
-from services.chassis.broker import Outgoing, Publisher, partition_of
+from schemas.routing import AgentCommandData
+from services.chassis.broker import Publisher, partition_of
 from services.chassis.clock import Clock
 from services.chassis.delivery import DUPLICATE, HANDLED, Delivery, Outcome
 from services.chassis.logging import log
-from services.router.domain import snapshot
 from services.router.domain.engine import Input, Step, TakeOver, Tick, step
-from services.router.domain.offers import Reply
 from services.router.domain.policy import Policy
-from services.router.domain.pool import Pool, Touched
-from services.router.domain.state import PoolState
-from services.router.journal import Applied, Entry, Given, History, PoolTaken, decode, encode
+from services.router.domain.pool import Pool
+from services.router.journal import Entry, Given, History, PoolTaken, encode
+from services.router.owned import Changes, Owned, dump, outgoing, rebuild, record
 
 _LONGEST_SILENCE = timedelta(seconds=5)
 """Nobody is lost for heartbeats we could not hear: after such a gap all start with full grace."""
 _STAND_BACK = timedelta(seconds=3)
 """How long a timer leaves a pool alone that somebody else has taken."""
-
-
-@dataclass
-class Changes:
-    """What the read models must show: the pool as it is, and what was answered since."""
-
-    pool: Pool
-    n: int
-    touched: Touched = field(default_factory=Touched)
-    replies: dict[str, Reply] = field(default_factory=dict)
-    """By command id."""
 
 
 class Store(Protocol):
@@ -54,6 +38,9 @@ class Store(Protocol):
 
     async def history(self, pool: str) -> History:
         """Return the newest snapshot, and all entries after it."""
+
+    async def answered(self, commands: Sequence[str]) -> frozenset[str]:
+        """Return those of these commands, by id, that have an outcome."""
 
     async def append(self, entry: Entry) -> None:
         """Write the pool's next entry. Raises PoolTaken when its number is already used."""
@@ -82,21 +69,6 @@ class Observer(Protocol):
 
     def diverged(self, pool: str) -> None:
         """Count an entry whose replay decided otherwise than was recorded."""
-
-
-@dataclass
-class Owned:
-    """A pool in memory."""
-
-    name: str
-    pool: Pool
-    applied: Applied
-    n: int = 0
-    snapshot_n: int = 0
-    pending: list[Entry] = field(default_factory=list)
-    """Journaled, but perhaps not yet shown and published."""
-    changes: Changes | None = None
-    ticked_at: datetime | None = None
 
 
 class Router:
@@ -142,28 +114,53 @@ class Router:
 
     async def _handle_pool(self, name: str, batch: Sequence[Delivery]) -> list[bool]:
         owned = self._pools.get(name) or await self._acquire(name)
+        answered = await self._answered(owned, batch)
         known, fresh = [], []
         for each in batch:
-            known.append(owned.applied.knows(each.partition, each.offset, str(each.message.id)))
+            command = str(each.message.id)
+            known.append(owned.applied.knows(each.partition, each.offset, command) or command in answered)
             if not known[-1]:
                 fresh.append(each)
+                if _is_of_agent(each):
+                    answered.add(command)
         if fresh:
             given = tuple(Given(encode(each.message), each.partition, each.offset) for each in fresh)
             await self._advance(owned, [each.message for each in fresh], given, self._clock())
         await self._flush(owned)
         return known
 
+    async def _answered(self, owned: Owned, batch: Sequence[Delivery]) -> set[str]:
+        """Return those of the Agents' commands that were handled before, perhaps at another offset.
+
+        Who got no answer publishes the command anew: it has its outcome already, and no second effect.
+        """
+        commands = [str(each.message.id) for each in batch if _is_of_agent(each)]
+        if not commands:
+            return set()
+        unshown = set(owned.changes.replies) if owned.changes else set()
+        return unshown | await self._store.answered(commands)
+
     # --- time -----------------------------------------------------------------------------------
 
     async def tick(self) -> None:
-        """Let time pass in every owned pool that has something due, and finish what was left."""
+        """Let time pass in every owned pool that has something due, and finish what was left.
+
+        A pool that fails holds up no other; the first failure is raised in the end.
+        """
         if not self._sought:
             await self.assigned(self._partitions)
+        failures: list[Exception] = []
         for name in sorted(self._mine):
             moment = self.caught_up(partition_of(name))
-            if moment is not None:
+            if moment is None:
+                continue
+            try:
                 async with self._locks[name]:
                     await self._tick_pool(name, moment)
+            except Exception as error:  # noqa: BLE001  (raised when all have had their turn)
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     async def _tick_pool(self, name: str, moment: datetime) -> None:
         owned = self._pools.get(name)
@@ -188,14 +185,21 @@ class Router:
         """Take over all pools of `partitions`. What fails is tried again by `tick`, and by commands."""
         self._partitions, self._sought = partitions, False
         try:
-            for name in await self._store.pools():
-                if partition_of(name) in partitions and name not in self._pools:
-                    async with self._locks[name]:
-                        await self._flush(self._pools.get(name) or await self._acquire(name))
+            names = await self._store.pools()
         except Exception as error:  # noqa: BLE001  (a rebalance must go on; the next tick tries again)
             log.warning("take_over_failed", error=type(error).__name__)
-        else:
-            self._sought = True
+            return
+        wanted = [name for name in names if partition_of(name) in partitions and name not in self._pools]
+        self._sought = all([await self._taken_over(name) for name in wanted])
+
+    async def _taken_over(self, name: str) -> bool:
+        try:
+            async with self._locks[name]:
+                await self._flush(self._pools.get(name) or await self._acquire(name))
+        except Exception as error:  # noqa: BLE001  (as above; and other pools go on)
+            log.warning("take_over_failed", pool=name, error=type(error).__name__)
+            return False
+        return True
 
     async def revoked(self, partitions: frozenset[int]) -> None:
         """Forget the pools of partitions that go to others."""
@@ -208,7 +212,7 @@ class Router:
     async def _acquire(self, name: str) -> Owned:
         """Load the pool and append an entry: from then on the former owner's next entry fails."""
         self._mine.add(name)
-        owned = rebuild(name, await self._store.history(name), self._observer)
+        owned = rebuild(name, await self._store.history(name), self._observer.diverged)
         given = TakeOver(self._policy)
         await self._advance(owned, [given], (Given(encode(given)),), self._clock())
         self._pools[name] = owned
@@ -232,12 +236,12 @@ class Router:
             steps = [step(owned.pool, each, _milliseconds(now)) for each in inputs]
             seconds = perf_counter() - started
             at = owned.pool.state.at or now
-            entry = Entry(owned.name, owned.n + 1, self._owner, at, given, _outgoing(steps))
+            entry = Entry(owned.name, owned.n + 1, self._owner, at, given, outgoing(steps))
             await self._store.append(entry)
         except BaseException as error:
             self._drop(owned.name, conflict=isinstance(error, PoolTaken))
             raise
-        _record(owned, entry, inputs, steps)
+        record(owned, entry, inputs, steps)
         owned.pending.append(entry)
         self._observer.stepped(owned.name, steps, seconds)
 
@@ -246,7 +250,7 @@ class Router:
         if owned.changes is None:
             return
         await self._store.show(owned.changes)
-        await self._publisher.publish([record for entry in owned.pending for record in entry.outgoing])
+        await self._publisher.publish([each for entry in owned.pending for each in entry.outgoing])
         await self._store.mark_published(owned.name, [entry.n for entry in owned.pending])
         owned.pending, owned.changes = [], None
         if owned.n - owned.snapshot_n >= self._snapshot_every:
@@ -254,56 +258,8 @@ class Router:
             owned.snapshot_n = owned.n
 
 
-def dump(owned: Owned) -> dict[str, Any]:
-    """Return the pool and what it has handled as a plain document."""
-    return {"pool": snapshot.dump(owned.pool), "applied": owned.applied.dump(), "n": owned.n}
-
-
-def rebuild(name: str, history: History, observer: Observer) -> Owned:
-    """Return the pool as the journal has it; unpublished entries are pending again."""
-    owned = Owned(name, Pool(PoolState(name)), Applied())
-    if history.snapshot is not None:
-        owned.pool = snapshot.load(history.snapshot["pool"])
-        owned.applied = Applied.load(history.snapshot["applied"])
-        owned.n = owned.snapshot_n = history.snapshot["n"]
-    for entry in history.entries:
-        inputs = [decode(each.value) for each in entry.given]
-        steps = [step(owned.pool, each, entry.at) for each in inputs]
-        if _outgoing(steps) != entry.outgoing:
-            observer.diverged(name)
-            log.error("replay_diverged", pool=name, n=entry.n)
-        before = owned.changes
-        _record(owned, entry, inputs, steps)
-        if entry.published:
-            owned.changes = before
-        else:
-            owned.pending.append(entry)
-    if owned.changes:
-        owned.changes.n = owned.n
-    return owned
-
-
-def _record(owned: Owned, entry: Entry, inputs: Sequence[Input], steps: Sequence[Step]) -> None:
-    owned.n = entry.n
-    changes = owned.changes or Changes(owned.pool, entry.n)
-    changes.n, owned.changes = entry.n, changes
-    for each, given, done in zip(entry.given, inputs, steps, strict=True):
-        changes.touched.join(done.touched)
-        if isinstance(given, Envelope):
-            if done.reply:
-                changes.replies.setdefault(str(given.id), done.reply)
-            if each.partition is not None and each.offset is not None:
-                owned.applied.add(each.partition, each.offset, str(given.id))
-
-
-def _outgoing(steps: Sequence[Step]) -> tuple[Outgoing, ...]:
-    return tuple(_published(decision) for done in steps for decision in done.decisions)
-
-
-def _published(decision: Envelope) -> Outgoing:
-    if isinstance(decision, AgentChanged):
-        return Outgoing(AGENTS_EVENTS.name, decision.data.agent, decision.json_bytes())
-    return Outgoing(ROUTING_DECISIONS.name, decision.customer_id or "", decision.json_bytes())
+def _is_of_agent(delivery: Delivery) -> bool:
+    return isinstance(delivery.message.data, AgentCommandData)
 
 
 def _milliseconds(moment: datetime) -> datetime:

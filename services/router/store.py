@@ -18,8 +18,8 @@ from pymongo.errors import DuplicateKeyError
 from services.chassis.broker import Outgoing
 from services.chassis.mongo import Database, Document, bulk
 from services.router.domain.views import agent_view, handling_view, request_view
-from services.router.handlers import Changes
 from services.router.journal import Entry, Given, History, PoolTaken
+from services.router.owned import Changes
 
 _DAY = 86_400
 _CHUNK = 8_000_000
@@ -49,6 +49,11 @@ class MongoStore:
     async def pools(self) -> Sequence[str]:
         """See Store."""
         return [str(each["_id"]) async for each in self._database["pools"].find({}, {"_id": 1})]
+
+    async def answered(self, commands: Sequence[str]) -> frozenset[str]:
+        """See Store. Outcomes are kept for a day, as long as clients may repeat an Idempotency-Key."""
+        found = self._database["outcomes"].find({"_id": {"$in": list(commands)}}, {"_id": 1})
+        return frozenset([str(each["_id"]) async for each in found])
 
     async def append(self, entry: Entry) -> None:
         """See Store."""

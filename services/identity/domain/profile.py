@@ -1,17 +1,43 @@
 """What is known of a Customer, how it changes, and the event that tells of a change."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
 from schemas import ids
-from schemas.common import Identifier
+from schemas.common import Identifier, IdentifierKind
 from schemas.customers import CustomerCreated, CustomerData, CustomerEvent, CustomerPersonal, CustomerUpdated
 from services.identity.domain.claims import key
 
-MOST_TOLD = 500
-"""Identifiers in one event, the newest; a record has a size limit, a long life of chat sessions has none."""
+MOST_TOLD = 250
+"""Identifiers in one event, the newest: an event must fit in a record of 1 MB, however long they are."""
+MOST_IDENTIFIERS = 1000
+"""Identifiers a profile lists. A long life of chat sessions has more: the oldest of these are left out."""
+MOST_ATTRIBUTES = 100
+MOST_ATTRIBUTE_BYTES = 64_000
+"""Of all names and values of a Customer together, as JSON in UTF-8."""
+LONGEST_NAME = 200
+"""Characters of a Customer's name."""
+KEPT_COMMANDS = 16
+
+
+class TooMuchError(Exception):
+    """A Customer would get more of `field` than one may have; `detail` says how much that is."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(field)
+        self.field = field
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command that was applied, and the status it was answered with, in the sense of HTTP."""
+
+    id: UUID
+    status: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +50,8 @@ class Profile:
     attributes: Mapping[str, str] = field(default_factory=dict)
     identifiers: tuple[Identifier, ...] = ()
     created_at: datetime | None = None
+    commands: tuple[Done, ...] = ()
+    """The last ones applied: one that comes again after a crash has had its effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +71,31 @@ class Change:
 
 
 def with_identifiers(profile: Profile, identifiers: Iterable[Identifier]) -> Profile:
-    """Add identifiers; one that is there is marked verified when it is vouched for now."""
+    """Add identifiers; one that is there is marked verified when it is vouched for now.
+
+    Above MOST_IDENTIFIERS the oldest are not listed any more, visitors' before others; they still lead
+    to the Customer, and are listed again when they are seen again.
+    """
     known = {key(identifier): identifier for identifier in profile.identifiers}
     for identifier in identifiers:
         before = known.get(key(identifier))
         if before is None or (identifier.verified and not before.verified):
             known[key(identifier)] = identifier
-    return replace(profile, identifiers=tuple(known.values()))
+    excess = max(len(known) - MOST_IDENTIFIERS, 0)
+    visitors_first = sorted(
+        known.values(), key=lambda identifier: identifier.kind is not IdentifierKind.VISITOR
+    )
+    gone = {key(identifier) for identifier in visitors_first[:excess]}
+    return replace(profile, identifiers=tuple(one for name, one in known.items() if name not in gone))
+
+
+def check_room(profile: Profile, identifiers: Iterable[Identifier]) -> None:
+    """Raise TooMuchError where these identifiers would push others than visitors' out of the profile."""
+    known = {
+        key(identifier) for identifier in profile.identifiers if identifier.kind is not IdentifierKind.VISITOR
+    }
+    if len(known | {key(identifier) for identifier in identifiers}) > MOST_IDENTIFIERS:
+        raise TooMuchError("identifiers", f"a Customer has at most {MOST_IDENTIFIERS}; detach one before")
 
 
 def without_identifier(profile: Profile, identifier: Identifier) -> Profile:
@@ -67,13 +113,24 @@ def lacking(profile: Profile, identifiers: Iterable[Identifier]) -> list[Identif
 
 def introduced(profile: Profile, name: str | None) -> Profile:
     """Take the name a channel shows, unless the Customer has one."""
-    return replace(profile, name=name) if name and profile.name is None else profile
+    return replace(profile, name=name[:LONGEST_NAME]) if name and profile.name is None else profile
 
 
 def patched(profile: Profile, attributes: Mapping[str, str | None]) -> Profile:
-    """Set attributes; None takes one away."""
-    merged = {**profile.attributes, **attributes}
-    return replace(profile, attributes={name: value for name, value in merged.items() if value is not None})
+    """Set attributes; None takes one away. Raises TooMuchError where the Customer would have too many."""
+    merged = {
+        name: value for name, value in {**profile.attributes, **attributes}.items() if value is not None
+    }
+    size = len(json.dumps(merged, ensure_ascii=False).encode())
+    if len(merged) > MOST_ATTRIBUTES or size > MOST_ATTRIBUTE_BYTES:
+        limit = f"a Customer has at most {MOST_ATTRIBUTES}, of {MOST_ATTRIBUTE_BYTES} bytes together"
+        raise TooMuchError("attributes", f"{limit}; this would make {len(merged)}, of {size} bytes")
+    return replace(profile, attributes=merged)
+
+
+def noting(profile: Profile, done: Done) -> Profile:
+    """Remember a command, and forget the oldest above KEPT_COMMANDS."""
+    return replace(profile, commands=(*profile.commands, done)[-KEPT_COMMANDS:])
 
 
 def change(

@@ -25,10 +25,13 @@ from services.router.domain.policy import Policy
 from services.router.domain.pool import Pool, Timer, Touched
 from services.router.domain.requests import on_assign, on_release, on_request, on_widen
 
+MOST_TIMERS = 500
+"""Timers that one tick handles: where very many are due at once, a step's journal entry stays small."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed: offers end, heartbeats are missed, grace is over."""
+    """Time has passed: offers end, heartbeats are missed, grace is over. What is too much is for the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,10 @@ def step(pool: Pool, given: Input, now: datetime) -> Step:
 
 
 def _tick(pool: Pool) -> None:
-    while (timer := pool.next_timer(pool.now)) is not None:
+    for _ in range(MOST_TIMERS):
+        timer = pool.next_timer(pool.now)
+        if timer is None:
+            return
         _ring(pool, timer)
 
 

@@ -1,10 +1,12 @@
 """identity's HTTP contract, on the real database protocol."""
 
 import asyncio
+import base64
 import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +161,13 @@ async def test_pages_show_everyone_once_newest_first(api: Api) -> None:
         seen += [item["id"] for item in page["items"]]
         cursor = page["next_cursor"]
     assert sorted(seen) == sorted(made)
-    assert (await api("GET", f"{PATH}?cursor=nonsense")).status_code == 422
+
+
+@pytest.mark.parametrize("place", [b"nonsense", b"[" * 40_000, b'[1e999, "x"]', b"[1, 2]"])
+async def test_a_cursor_that_is_not_ours_is_refused_by_field(api: Api, place: bytes) -> None:
+    answer = await api("GET", f"{PATH}?cursor={base64.urlsafe_b64encode(place).decode()}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "cursor"
 
 
 async def test_an_identifier_of_another_customer_is_refused_and_nothing_is_made(
@@ -218,6 +226,38 @@ async def test_concurrent_patches_all_take_effect(api: Api) -> None:
     path = f"{PATH}/{made['id']}"
     await asyncio.gather(*(api("PATCH", path, {"attributes": {f"a{n}": str(n)}}) for n in range(10)))
     assert (await api("GET", path)).json()["attributes"] == {f"a{n}": str(n) for n in range(10)}
+
+
+async def test_attributes_that_outgrow_a_customer_are_refused_by_field(api: Api) -> None:
+    path = f"{PATH}/{(await api.made())['id']}"
+    for part in range(2):
+        body = {"attributes": {f"{part}-{n}": str(n) for n in range(50)}}
+        assert (await api("PATCH", path, body)).status_code == 200
+    refused = await api("PATCH", path, {"attributes": {"one": "more"}})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "attributes")
+    assert len((await api("GET", path)).json()["attributes"]) == 100
+
+
+async def test_a_command_whose_answer_a_crash_swallowed_is_answered_as_if_it_had_not(
+    api: Api, database: Database
+) -> None:
+    made = await api.made(name="Ada", attributes={"tier": "gold"})
+    path = f"{PATH}/{made['id']}"
+    commands = [
+        ("POST", f"{path}/identifiers", SMS, 201),
+        ("PATCH", path, {"attributes": {"tier": "silver"}}, 200),
+        ("DELETE", f"{path}/identifiers/sms/+15551230001", None, 200),
+    ]
+    for method, where, body, status in commands:
+        assert (await api(method, where, body, key="k1")).status_code == status
+    await api("PATCH", path, {"attributes": {"tier": "bronze"}})
+    told = len(api.events())
+    await database["idempotency"].update_many({}, {"$set": {"answer": None, "until": datetime.now(UTC)}})
+    for method, where, body, status in commands:
+        assert (await api(method, where, body, key="k1")).status_code == status
+    found = (await api("GET", path)).json()
+    assert (found["identifiers"], found["attributes"]) == ([], {"tier": "bronze"})
+    assert len(api.events()) == told
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ async def test_messages_come_through_kafka_with_their_customer(
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client,
     ):
         async with asyncio.timeout(20):
-            while (await client.get("/identity/readyz")).status_code != 200:  # noqa: ASYNC110  (readiness sends no event)
+            while (await client.get("/identity/readyz")).status_code != 200:
                 await asyncio.sleep(0.05)
         await publisher.publish(
             [Outgoing(MESSAGES_INBOUND.name, number, message.json_bytes()) for message in messages]

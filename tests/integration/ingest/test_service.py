@@ -32,7 +32,7 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client,
     ):
         async with asyncio.timeout(20):
-            while (await client.get("/readyz")).status_code != 200:  # noqa: ASYNC110  (readiness sends no event)
+            while (await client.get("/readyz")).status_code != 200:
                 await asyncio.sleep(0.05)
         yield client
 

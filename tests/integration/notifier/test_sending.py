@@ -1,6 +1,7 @@
 """Every reply is asked of its provider once, in order per Customer, and what became of it is told."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -97,6 +98,28 @@ async def test_one_account_never_waits_for_another(notifier: Notifier) -> None:
     await notifier.send_all("whatsapp/demo")
     await notifier.send_all("twilio-sms/demo")
     assert (notifier.published("w"), notifier.published("s")) == ([], [(1, "sent")])
+
+
+async def test_what_waits_for_an_account_that_was_taken_away_fails_at_the_limit(notifier: Notifier) -> None:
+    await notifier.accept(reply("a1"), reply("a2", seq=2), reply("w", customer="c2", provider="whatsapp"))
+    notifier.sends.known_account = lambda provider, _: provider == "whatsapp"
+    day = timedelta(days=1)
+    await notifier.sends.abandon(day)
+    assert notifier.published("a1") == []
+    notifier.later(day.total_seconds() + 1)
+    await notifier.sends.abandon(day)
+    assert [notifier.published(name) for name in ("a1", "a2", "w")] == [[(1, "failed")], [(1, "failed")], []]
+    assert (await notifier.stored("a2"))["error_code"] == "no_account"
+    assert (await notifier.stored("w"))["state"] == "waiting"
+
+
+async def test_what_waits_is_counted_by_an_index_of_it_alone(notifier: Notifier) -> None:
+    await notifier.accept(reply("a"), reply("b", seq=2), reply("w", provider="whatsapp"))
+    await notifier.send_all("whatsapp/demo")
+    assert await notifier.store.waiting() == {"twilio-sms/demo": 2}
+    indexes = (await notifier.database["sends"].index_information()).values()
+    waiting = [each for each in indexes if each.get("partialFilterExpression") == {"state": "waiting"}]
+    assert [("state", 1), ("source", 1)] in [each["key"] for each in waiting]
 
 
 async def test_two_claims_at_once_never_get_the_same_message(notifier: Notifier) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -74,7 +75,7 @@ async def client(
         httpx.AsyncClient(transport=transport, base_url="http://test") as http,
     ):
         async with asyncio.timeout(30):
-            while (await http.get("/router/readyz")).status_code != 200:  # noqa: ASYNC110  (another process decides)
+            while (await http.get("/router/readyz")).status_code != 200:
                 await asyncio.sleep(0.05)
         yield Client(http, keys, publisher)
     await publisher.stop()
@@ -119,6 +120,9 @@ async def test_an_offer_is_seen_accepted_once_and_times_out_otherwise(client: Cl
     assert (accepted.status_code, accepted.json()["state"]) == (200, "accepted")
     again = await client("ana", "POST", f"{path}/accept", key="once")
     assert (again.status_code, again.json()) == (200, accepted.json())
+    for nowhere in ("nope", str(uuid4())):
+        assert (await client("ana", "POST", f"offers/{nowhere}/accept")).status_code == 404
+        assert (await client("ana", "POST", f"offers/{nowhere}/reject")).status_code == 404
     twice = await client("ana", "POST", f"{path}/accept")
     assert (twice.status_code, twice.json()["state"]) == (409, "accepted")
 

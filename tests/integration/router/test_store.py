@@ -139,6 +139,7 @@ async def test_offers_and_outcomes_are_found_by_id(store: MongoStore, reads: Rea
     outcome = await reads.outcome(yes.id)
     assert outcome is not None
     assert (outcome["status"], outcome["body"]["state"]) == (200, "accepted")
+    assert await store.answered([str(yes.id), "another"]) == {str(yes.id)}
     assert await reads.open_offers("ana") == []
 
 

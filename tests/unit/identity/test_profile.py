@@ -3,13 +3,25 @@
 from dataclasses import replace
 from uuid import UUID
 
+import pytest
+
 from schemas.common import Identifier, IdentifierKind
+from services.chassis.broker import MAX_RECORD_BYTES
 from services.identity.domain.profile import (
+    KEPT_COMMANDS,
+    LONGEST_NAME,
+    MOST_ATTRIBUTE_BYTES,
+    MOST_ATTRIBUTES,
+    MOST_IDENTIFIERS,
     MOST_TOLD,
     Cause,
+    Done,
     Profile,
+    TooMuchError,
     change,
+    check_room,
     introduced,
+    noting,
     patched,
     with_identifiers,
     without_identifier,
@@ -76,3 +88,56 @@ def test_an_event_stays_small_however_many_identifiers_there_are() -> None:
     assert made is not None
     assert len(made.profile.identifiers) == MOST_TOLD + 5
     assert made.event.personal.identifiers == tuple(many[5:])
+
+
+def test_attributes_are_limited_together_however_many_patches_bring_them() -> None:
+    full = ADA
+    for number in range(MOST_ATTRIBUTES):
+        full = patched(full, {f"a{number}": "x"})
+    assert patched(full, {"a0": "y", "a1": None, "b": "z"}).attributes["b"] == "z"
+    with pytest.raises(TooMuchError) as refused:
+        patched(full, {"b": "z"})
+    assert refused.value.field == "attributes"
+    large = {f"a{number}": "\u20ac" * 1000 for number in range(MOST_ATTRIBUTE_BYTES // 3000)}
+    with pytest.raises(TooMuchError):
+        patched(patched(ADA, large), {"b": "\u20ac" * 1000})
+
+
+def test_the_largest_customer_fits_in_a_record() -> None:
+    domain = "\U0001f600" * 501
+    longest = [
+        Identifier(kind=IdentifierKind.EMAIL, value=f"{number:04}@{domain}")
+        for number in range(MOST_IDENTIFIERS)
+    ]
+    profile = introduced(with_identifiers(NEW, longest), "\u20ac" * 10_000)
+    size = MOST_ATTRIBUTE_BYTES // MOST_ATTRIBUTES
+    profile = patched(profile, {f"{n:02}": "\u0001" * (size // 6 - 4) for n in range(MOST_ATTRIBUTES)})
+    made = change(NEW, profile, CAUSE, NOW)
+    assert made is not None
+    assert len(made.event.personal.name or "") == LONGEST_NAME
+    assert len(made.event.json_bytes()) < MAX_RECORD_BYTES
+
+
+def test_the_oldest_chat_sessions_make_room_for_new_identifiers() -> None:
+    sessions = [Identifier(kind=IdentifierKind.VISITOR, value=f"v{n}") for n in range(MOST_IDENTIFIERS)]
+    listed = with_identifiers(NEW, [PHONE, *sessions, EMAIL]).identifiers
+    assert len(listed) == MOST_IDENTIFIERS
+    assert listed == (PHONE, *sessions[2:], EMAIL)
+
+
+def test_an_agent_cannot_attach_more_than_a_profile_lists() -> None:
+    phones = [
+        Identifier(kind=IdentifierKind.PHONE, value=f"+1555{n:07}") for n in range(MOST_IDENTIFIERS - 1)
+    ]
+    nearly = with_identifiers(NEW, phones)
+    check_room(nearly, [EMAIL])
+    with pytest.raises(TooMuchError) as refused:
+        check_room(with_identifiers(nearly, [PHONE]), [EMAIL])
+    assert refused.value.field == "identifiers"
+
+
+def test_only_the_last_commands_are_remembered() -> None:
+    profile = ADA
+    for number in range(KEPT_COMMANDS + 3):
+        profile = noting(profile, Done(UUID(int=number), 200))
+    assert [done.id.int for done in profile.commands] == list(range(3, KEPT_COMMANDS + 3))

@@ -502,7 +502,7 @@ async def test_a_visitor_needs_a_token_of_this_widget(stack: Stack) -> None:
     session = await stack.visitor()
     body = {"client_id": "1", "text": "hi"}
     other = await stack.say(session["token"], body, "/ingest/v1/webchat/other/messages")
-    assert other.status_code == 401
+    assert other.status_code == 403
     for token in ("", "nonsense", session["token"] + "x"):
         assert (await stack.say(token, body)).status_code == 401
     assert (await stack.say(session["token"], body, "/ingest/v1/webchat/nobody/messages")).status_code == 404

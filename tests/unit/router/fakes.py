@@ -13,8 +13,8 @@ from services.chassis.delivery import Delivery
 from services.router.domain.engine import Step
 from services.router.domain.pool import Pool
 from services.router.domain.views import agent_view, request_view
-from services.router.handlers import Changes
 from services.router.journal import Entry, History, PoolTaken
+from services.router.owned import Changes
 from tests.unit.router.commands import POOL
 
 PARTITION = partition_of(POOL)
@@ -57,6 +57,8 @@ class World:
         self.requests: dict[str, Any] = {}
         self.outcomes: dict[str, int] = {}
         self.published: list[Outgoing] = []
+        self.broken: set[str] = set()
+        """Pools whose journal takes nothing."""
 
     def records(self) -> list[Envelope]:
         adapters = {topic.name: topic.adapter for topic in TOPICS}
@@ -82,8 +84,14 @@ class FakeStore:
         ]
         return History(copy.deepcopy(document), tuple(entries))
 
+    async def answered(self, commands: Sequence[str]) -> frozenset[str]:
+        self.trouble.before()
+        return frozenset(self.world.outcomes) & frozenset(commands)
+
     async def append(self, entry: Entry) -> None:
         self.trouble.before()
+        if entry.pool in self.world.broken:
+            raise Fault
         if (entry.pool, entry.n) in self.world.journal:
             raise PoolTaken
         self.world.journal[entry.pool, entry.n] = entry

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from schemas.common import Channel
 from schemas.routing import AgentChanged
-from services.router.domain.engine import TakeOver
+from services.router.domain.engine import MOST_TIMERS, TakeOver
 from services.router.domain.policy import Policy
 from tests.unit.router.commands import Desk, accept, available, heartbeat, kinds, profile, request
 
@@ -146,3 +146,15 @@ def test_only_what_others_see_is_announced() -> None:
     [changed] = desk.step(available("ana", Channel.SMS, on=False)).decisions
     assert changed.data.availability[Channel.SMS] is False
     assert changed.personal.name == "Ana"
+
+
+def test_very_many_timers_due_at_once_are_spread_over_ticks() -> None:
+    agents = [f"agent{number:03}" for number in range(MOST_TIMERS + 10)]
+    desk = Desk()
+    desk.send(*(each for agent in agents for each in (profile(agent), available(agent), heartbeat(agent))))
+    desk.wait(31)
+    lost = [agent for agent in agents if desk.pool.state.agents[agent].lost]
+    assert len(lost) == MOST_TIMERS
+    assert desk.pool.has_due(desk.now)
+    desk.wait(0)
+    assert all(desk.pool.state.agents[agent].lost for agent in agents)

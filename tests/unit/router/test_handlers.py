@@ -7,7 +7,8 @@ import pytest
 
 from schemas.common import Channel
 from schemas.envelope import Envelope
-from schemas.routing import AgentChanged
+from schemas.routing import AgentChanged, RoutingGranted, RoutingUnassigned
+from services.chassis.broker import partition_of
 from services.chassis.delivery import DUPLICATE, HANDLED, Delivery
 from services.router.domain.policy import Policy
 from services.router.handlers import Router
@@ -162,6 +163,54 @@ async def test_a_log_that_lost_its_end_and_grew_another_is_not_taken_for_duplica
     assert await replica.router.handle(deliveries([request("lost")], first=2)) == [HANDLED]
 
 
+def two_wait_for_ben() -> list[Envelope]:
+    """Ana is free, yet gets c1 and c2 only if she asks: they wait a while for Ben, who is full."""
+    return [
+        profile("ben", capacity={"total": 1}),
+        available("ben"),
+        request("c0", preferred_agent="ben"),
+        profile("ana"),
+        available("ana"),
+        request("c1", preferred_agent="ben"),
+        request("c2", preferred_agent="ben"),
+    ]
+
+
+def grants(world: World) -> list[str]:
+    return [each.data.conversation_id for each in world.records() if isinstance(each, RoutingGranted)]
+
+
+@pytest.mark.parametrize("how", ["in one batch", "in another batch", "to another owner"])
+async def test_a_command_of_an_agent_published_twice_has_one_effect_and_one_answer(how: str) -> None:
+    world = World()
+    replica = Replica(world)
+    await replica.router.handle(deliveries(two_wait_for_ben()))
+    asked = pull("ana")
+    if how == "in one batch":
+        outcomes = list(await replica.router.handle(deliveries([asked, asked], first=7)))
+    else:
+        outcomes = list(await replica.router.handle(deliveries([asked], first=7)))
+        second = Replica(world) if how == "to another owner" else replica
+        outcomes += await second.router.handle(deliveries([asked], first=8))
+    assert outcomes == [HANDLED, DUPLICATE]
+    assert grants(world) == ["c0", "c1"]
+    assert world.outcomes[str(asked.id)] == 200
+
+
+async def test_a_repeated_command_whose_outcome_is_not_shown_yet_has_no_second_effect() -> None:
+    world, trouble = World(), Trouble()
+    replica = Replica(world, trouble)
+    await replica.router.handle(deliveries(two_wait_for_ben()))
+    asked = pull("ana")
+    trouble.at, trouble.error = trouble.calls + 3, Fault  # known?, entry, then the read models
+    with pytest.raises(Fault):
+        await replica.router.handle(deliveries([asked], first=7))
+    assert str(asked.id) not in world.outcomes
+    assert await replica.router.handle(deliveries([asked], first=8)) == [DUPLICATE]
+    assert grants(world) == ["c0", "c1"]
+    assert world.outcomes[str(asked.id)] == 200
+
+
 async def test_a_new_owner_fences_the_old_one_who_then_goes_on_from_the_journal() -> None:
     world = World()
     old, new = Replica(world), Replica(world)
@@ -238,6 +287,41 @@ async def test_time_waits_for_commands_not_yet_read() -> None:
     replica.now += timedelta(minutes=2)
     await replica.tick()
     assert "routing.unassigned" not in {record.type for record in world.records()}
+
+
+def ana_at_work(pool: str = POOL) -> list[Envelope]:
+    commands = (profile("ana"), available("ana"), request("c1"), heartbeat("ana"))
+    return [
+        each.model_copy(update={"data": each.data.model_copy(update={"pool": pool})}) for each in commands
+    ]
+
+
+async def test_time_passes_in_the_other_pools_while_one_fails() -> None:
+    world = World()
+    replica = Replica(world)
+    broken = "a-broken"
+    assert broken < POOL
+    await replica.router.handle(deliveries(ana_at_work(broken) + ana_at_work()))
+    await replica.tick()
+    world.broken.add(broken)
+    replica.now += timedelta(seconds=4)
+    await replica.tick(24)
+    for _ in range(2):
+        replica.now += timedelta(seconds=2)
+        with pytest.raises(Fault):
+            await replica.router.tick()
+    lost = [each.data.pool for each in world.records() if isinstance(each, RoutingUnassigned)]
+    assert lost == [POOL]
+
+
+async def test_a_pool_that_cannot_be_taken_over_holds_up_no_other() -> None:
+    world = World()
+    await Replica(world).router.handle(deliveries(ana_at_work("a-broken") + ana_at_work()))
+    replica = Replica(world)
+    world.broken.add("a-broken")
+    before = len(world.journal)
+    await replica.router.assigned(frozenset({PARTITION, partition_of("a-broken")}))
+    assert [pool for pool, _ in list(world.journal)[before:]] == [POOL]
 
 
 async def test_a_revoked_pool_is_let_go() -> None:
