@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from services.chassis import logging, metrics, problems
+from services.chassis import logging, problems
 from services.chassis.auth import Authenticator
 from services.chassis.broker import KafkaPublisher
 from services.chassis.delivery import Consumer
@@ -89,23 +89,6 @@ def serve(build_app: Callable[[], FastAPI], settings: Settings) -> None:
         forwarded_allow_ips=settings.forwarded_allow_ips,
         timeout_graceful_shutdown=5,
     )
-
-
-async def every(seconds: float, work: Step, name: str) -> None:
-    """Run `work` for ever with a pause between; its failures are counted and logged, and end nothing."""
-    while True:
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001  (a loop outlives any round)
-            metrics.LOOP_FAILURES.labels(name, type(error).__name__).inc()
-            log.warning(
-                "loop_failed",
-                loop=name,
-                error=type(error).__name__,
-                exc_info=None if is_transient(error) else error,
-            )
-            await asyncio.sleep(1)
-        await asyncio.sleep(seconds)
 
 
 @asynccontextmanager

@@ -9,8 +9,9 @@ from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.idempotency import Commands as Once
 from services.chassis.inboxes import load_inboxes
+from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
-from services.chassis.service import Service, build, every
+from services.chassis.service import Service, build
 from services.chassis.stage import Stage
 from services.conversation.access import Access
 from services.conversation.api import Parts, routes

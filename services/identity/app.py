@@ -9,8 +9,9 @@ from fastapi import FastAPI
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.idempotency import Commands as Once
+from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
-from services.chassis.service import Service, build, every
+from services.chassis.service import Service, build
 from services.identity.api import Parts, routes
 from services.identity.commands import Commands
 from services.identity.handlers import Customers

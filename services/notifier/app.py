@@ -9,8 +9,9 @@ from fastapi import FastAPI
 from services.chassis.accounts import Accounts
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
+from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
-from services.chassis.service import Service, build, every
+from services.chassis.service import Service, build
 from services.notifier import metrics
 from services.notifier.access import Access
 from services.notifier.api import Parts, routes

@@ -17,6 +17,7 @@ from services.chassis.accounts import Account
 from services.chassis.clock import Clock, utc_now
 from services.chassis.faults import is_transient
 from services.chassis.logging import log
+from services.chassis.loops import every
 from services.notifier import metrics
 from services.notifier.channels import Refused, Retry, Sent, Unknown
 from services.notifier.channels import Send as Request
@@ -36,6 +37,9 @@ class Claims(Protocol):
 
     async def release(self, source: str, claim: str) -> None:
         """Give back what was claimed under this name, for no request was made."""
+
+    async def due(self) -> list[str]:
+        """Return the accounts that have a message to claim now, another replica's among them."""
 
 
 @dataclass
@@ -73,10 +77,13 @@ class Sending:
         workers = {
             asyncio.create_task(self._work(source), name=f"send {source}") for source in self._accounts
         }
+        looking = asyncio.create_task(every(self.settings.send_poll_seconds, self._look, "sends due"))
         try:
             await self._stopping.wait()
         finally:
             self._stopping.set()
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
             self.wake(self._accounts)
             if workers:
                 _, late = await asyncio.wait(workers, timeout=self.settings.drain_timeout_seconds)
@@ -84,8 +91,12 @@ class Sending:
                     worker.cancel()
                 await asyncio.gather(*workers, return_exceptions=True)
 
+    async def _look(self) -> None:
+        """Wake the workers that have something to do: one query, however many accounts there are."""
+        self.wake(source for source in await self.claims.due() if source in self._accounts)
+
     def wake(self, sources: Iterable[str]) -> None:
-        """Look at these accounts at once instead of at the next poll."""
+        """Let these accounts be worked at once instead of after the next look."""
         for source in sources:
             self._wake(source).set()
 
@@ -105,20 +116,13 @@ class Sending:
                     out.add(task)
                     task.add_done_callback(out.discard)
                     task.add_done_callback(lambda _: self.wake([source]))
-                await self._rest(source)
+                await self._wake(source).wait()
             if out:
                 await asyncio.wait(out)
         finally:
             for task in out:
                 task.cancel()
             await asyncio.gather(*out, return_exceptions=True)
-
-    async def _rest(self, source: str) -> None:
-        try:
-            async with asyncio.timeout(self.settings.send_poll_seconds):
-                await self._wake(source).wait()
-        except TimeoutError:
-            return
 
     async def _claim(self, source: str) -> Send | None:
         claim = str(uuid4())

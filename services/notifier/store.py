@@ -188,6 +188,11 @@ class Store:
             },
         )
 
+    async def due(self) -> list[str]:
+        """Return the accounts that have a message to claim now."""
+        query = {"head": True, "state": State.WAITING.value, "next_at": {"$lte": self._clock()}}
+        return list(await self._sends.distinct("source", query))
+
     async def interrupted(self, before: datetime, limit: int) -> list[Send]:
         """Return claimed messages whose claim ran out before `before`."""
         found = self._sends.find(

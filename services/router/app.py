@@ -11,8 +11,9 @@ from services.chassis.clock import Clock, utc_now
 from services.chassis.delivery import Consumer
 from services.chassis.idempotency import Commands
 from services.chassis.inboxes import load_inboxes
+from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
-from services.chassis.service import Service, build, every
+from services.chassis.service import Service, build
 from services.router.api import Parts, routes
 from services.router.asking import Asking
 from services.router.handlers import Router
