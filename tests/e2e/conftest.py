@@ -71,7 +71,6 @@ def placed(directory: Path, **variables: str) -> Iterator[Place]:
     accounts, agents = branch_files(directory)
     files = {"ACCOUNTS_FILE": str(accounts), "AGENTS_FILE": str(agents)}
     data = directory / "data"
-    # every account is looked after every so often; there are many, and what is new wakes its worker by itself
     with (
         kafka_server(directory / "kafka" / "data") as kafka,
         running_stack(data, KAFKA_BOOTSTRAP_SERVERS=kafka, **files, **variables) as stack,
