@@ -218,25 +218,29 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         return [_fate(outcome) for outcome in outcomes]
 
     async def _handle_one(self, kafka: AIOKafkaConsumer, delivery: Delivery) -> Failure | str:
-        for attempt in range(1, ATTEMPTS + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return _fate((await self._persist(kafka, lambda: self.consumer.handle([delivery])))[0])
             except _AbandonedError:
                 raise
             except Exception as error:  # noqa: BLE001  (whatever a handler raises must get a fate)
                 if attempt == ATTEMPTS:
-                    log.error(
-                        "record_failed",
-                        group=self._names[0],
-                        topic=delivery.topic,
-                        partition=delivery.partition,
-                        offset=delivery.offset,
-                        correlation=str(getattr(delivery.message, "correlation", "")),
-                        exc_info=error,
-                    )
+                    self._report(delivery, error)
                     return Failure(type(error).__name__, attempt)
-                await self._rest(kafka, attempt)
-        raise AssertionError  # pragma: no cover - the loop returns
+            await self._rest(kafka, attempt)
+
+    def _report(self, delivery: Delivery, error: Exception) -> None:
+        log.error(
+            "record_failed",
+            group=self._names[0],
+            topic=delivery.topic,
+            partition=delivery.partition,
+            offset=delivery.offset,
+            correlation=str(getattr(delivery.message, "correlation", "")),
+            exc_info=error,
+        )
 
     async def _persist(self, kafka: AIOKafkaConsumer, work: Callable[[], Awaitable[T]]) -> T:
         """Run `work` until no fault of ours stops it; partitions are paused between the tries."""

@@ -2,16 +2,17 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from schemas.conversations import Status
 from services.chassis.auth import Agent, AVisitor, Principal, Role
 from services.chassis.idempotency import Answer
 from services.chassis.idempotency import Commands as Once
+from services.chassis.pages import Limit, page
 from services.chassis.problems import Problem, invalid, not_yet
 from services.conversation.access import Access
 from services.conversation.commands import Commands, Reply
@@ -28,9 +29,8 @@ from services.conversation.inputs import (
     TransferInput,
 )
 from services.conversation.store import Store, conversation_of
-from services.conversation.views import conversation_view, page, timeline_view, visitor_view
+from services.conversation.views import conversation_view, timeline_view, visitor_view
 
-Limit = Annotated[int, Query(ge=1, le=200)]
 TIMELINE_ORDER = ("at", "seq", "_id")
 Run = Callable[[UUID], Awaitable[Answer]]
 

@@ -1,15 +1,10 @@
-"""What the API shows: Conversations, timeline items, pages."""
+"""What the API shows: Conversations and timeline items."""
 
-import base64
-import binascii
-import json
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from schemas.envelope import rfc3339
-from services.chassis.mongo import Collection, Document
-from services.chassis.problems import invalid
+from services.chassis.mongo import Document
 from services.conversation.domain.model import Conversation
 
 _HIDDEN = {"_id", "home", "seq", "status_seq", "text_raw", "address"}
@@ -68,54 +63,6 @@ def visitor_view(row: Document) -> dict[str, Any]:
         "attachments": row.get("attachments", []),
         "status": row["status"],
     }
-
-
-async def page(
-    collection: Collection,
-    query: Document,
-    order: Sequence[str],
-    limit: int,
-    cursor: str | None,
-    view: Callable[[Document], dict[str, Any]],
-) -> dict[str, Any]:
-    """Return one page, newest first by `order`: a time field, then fields that make each place unique.
-
-    The cursor names the last place shown, so a page does not shift while new items arrive.
-    """
-    if cursor is not None:
-        query = {"$and": [query, _after(order, read_cursor(cursor, len(order)))]}
-    found = collection.find(query, sort=[(name, -1) for name in order], limit=limit + 1)
-    rows = [row async for row in found]
-    shown = rows[:limit]
-    last = make_cursor([shown[-1][name] for name in order]) if len(rows) > limit else None
-    return {"items": [view(row) for row in shown], "next_cursor": last}
-
-
-def _after(order: Sequence[str], place: Sequence[object]) -> Document:
-    """Return the condition of everything behind `place`, in descending order of all fields."""
-    first = {order[0]: {"$lte": place[0]}}  # for the index; the alternatives say the rest
-    alternatives = [
-        {**dict(zip(order[:number], place, strict=False)), order[number]: {"$lt": place[number]}}
-        for number in range(len(order))
-    ]
-    return {**first, "$or": alternatives}
-
-
-def make_cursor(place: Sequence[Any]) -> str:
-    """Return the opaque name of a place in a list."""
-    content = json.dumps([round(place[0].timestamp() * 1000), *place[1:]])
-    return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
-
-
-def read_cursor(cursor: str, length: int) -> list[Any]:
-    """Return the place that `cursor` names. Raises Problem 422."""
-    try:
-        millis, *rest = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if len(rest) != length - 1 or not all(isinstance(part, str | int) for part in rest):
-            raise TypeError
-        return [datetime.fromtimestamp(int(millis) / 1000, UTC), *rest]
-    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error) as error:
-        raise invalid("cursor", "is not one of ours; use a `next_cursor` as it was given") from error
 
 
 def _json(value: object) -> object:

@@ -13,6 +13,7 @@ from services.chassis.auth import Agent, Principal
 from services.chassis.idempotency import Answer
 from services.chassis.idempotency import Commands as Once
 from services.chassis.identifiers import InvalidIdentifier, identifier, parse_identifier
+from services.chassis.pages import Limit, page
 from services.chassis.problems import conflict, invalid, not_found, unavailable
 from services.identity import metrics
 from services.identity.commands import (
@@ -27,10 +28,9 @@ from services.identity.domain.claims import key
 from services.identity.domain.profile import Profile, TooMuchError
 from services.identity.inputs import CustomerInput, CustomerPatch, IdentifierInput
 from services.identity.later import later
-from services.identity.store import Store, words
-from services.identity.views import customer_view, page
+from services.identity.store import Store, profile_of, words
+from services.identity.views import customer_view
 
-Limit = Annotated[int, Query(ge=1, le=200)]
 Short = Annotated[str | None, Query(max_length=1200)]
 
 
@@ -73,7 +73,15 @@ def _reads(parts: Parts) -> APIRouter:
                 return {"items": [], "next_cursor": None}
             asked.append({"_id": owner})
         asked += [{"words": {"$regex": f"^{re.escape(word)}"}} for word in words(q or "")]
-        return await page(store.customers, {"$and": asked} if asked else {}, limit, cursor)
+        return await page(
+            store.customers,
+            {"$and": asked} if asked else {},
+            ("created_at", "_id"),
+            limit,
+            cursor,
+            lambda row: customer_view(profile_of(row)),
+            without=("outbox",),
+        )
 
     @router.get("/v1/customers/{customer_id}")
     async def customer(_: Agent, customer_id: str) -> dict[str, Any]:

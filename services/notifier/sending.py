@@ -193,6 +193,13 @@ class Sending:
 
     def _decision(self, claimed: Send, outcome: Sent | Refused | Retry | Unknown) -> Decision:
         now, provider = self.clock(), claimed.provider
+        log.info(
+            "request_made",
+            account=claimed.source,
+            message=claimed.message_id,
+            outcome=type(outcome).__name__.lower(),
+            correlation=str(claimed.correlation),
+        )
         metrics.SENDS.labels(provider, type(outcome).__name__.lower()).inc()
         if isinstance(outcome, Retry):
             metrics.RETRIES.labels(provider).inc()

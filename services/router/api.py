@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from schemas.envelope import rfc3339
 from services.chassis.auth import Agent, Lead, Principal, Role
@@ -13,13 +13,13 @@ from services.chassis.clock import Clock
 from services.chassis.idempotency import Answer, Commands
 from services.chassis.inboxes import Inbox
 from services.chassis.mongo import Document
+from services.chassis.pages import Limit
 from services.chassis.problems import Problem, conflict, invalid, not_found
 from services.router.asking import Asked, Asking
 from services.router.inputs import AvailabilityInput, ProfileInput
 from services.router.readmodels import ReadModels
 
 AgentId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")]
-Limit = Annotated[int, Query(ge=1, le=200)]
 _SHOWN = (
     "name",
     "pool",
@@ -71,8 +71,7 @@ def _agents(parts: Parts) -> APIRouter:
 
     @router.get("/v1/agents")
     async def agents(_caller: Agent, limit: Limit = 50, cursor: str | None = None) -> dict[str, Any]:
-        found, following = await parts.reads.agents(limit, cursor)
-        return {"items": [agent_json(each) for each in found], "next_cursor": following}
+        return await parts.reads.agents(limit, cursor, agent_json)
 
     @router.get("/v1/inboxes")
     async def inboxes(_caller: Agent) -> dict[str, Any]:

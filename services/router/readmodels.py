@@ -7,8 +7,7 @@ first is known). Room is the sum of the class capacity of Agents in rotation: in
 channel of the class, not away. Without them it is unknown; with free room and nobody waiting it is 0.
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,7 +15,7 @@ from uuid import UUID
 from schemas.common import Channel, ChannelClass, channel_class
 from services.chassis.inboxes import Inbox
 from services.chassis.mongo import Database, Document
-from services.chassis.problems import invalid
+from services.chassis.pages import page
 
 HANDLING_SECONDS = 300.0
 """Assumed before the first Conversation of a queue is done."""
@@ -36,11 +35,11 @@ class ReadModels:
         """Return one Agent."""
         return await self._agents.find_one({"_id": agent_id})
 
-    async def agents(self, limit: int, cursor: str | None) -> tuple[list[Document], str | None]:
-        """Return a page of Agents by id, and where the next one starts."""
-        query = {"_id": {"$gt": _read_cursor(cursor)}} if cursor else {}
-        found = await self._agents.find(query).sort("_id", 1).limit(limit + 1).to_list(limit + 1)
-        return found[:limit], _cursor(found[limit - 1]["_id"]) if len(found) > limit else None
+    async def agents(
+        self, limit: int, cursor: str | None, view: Callable[[Document], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Return a page of Agents by id."""
+        return await page(self._agents, {}, ("_id",), limit, cursor, view, newest_first=False)
 
     async def offer(self, offer_id: str) -> Document | None:
         """Return one offer, also one that is over."""
@@ -166,14 +165,3 @@ def _queue(
         "expected_wait_seconds": 0.0 if free and not depth else expected,
         "agents_available": free,
     }
-
-
-def _cursor(last: str) -> str:
-    return urlsafe_b64encode(last.encode()).decode()
-
-
-def _read_cursor(cursor: str) -> str:
-    try:
-        return urlsafe_b64decode(cursor.encode()).decode()
-    except ValueError as error:
-        raise invalid("cursor", "is not one of ours; start again without it") from error

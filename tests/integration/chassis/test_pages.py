@@ -1,4 +1,4 @@
-"""Pages of the timeline: every item once, though many share their time and more arrive."""
+"""Pages of a list: every item once, though many share their time and more arrive."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from services.chassis.mongo import Collection, connect
+from services.chassis.pages import page
 from services.chassis.problems import Problem
 from services.chassis.settings import Settings
-from services.conversation.views import page
 
 ORDER = ("at", "seq", "_id")
 NOON = datetime(2026, 1, 1, 12, 0, 0, 123000, tzinfo=UTC)
