@@ -56,6 +56,7 @@ def timeline_view(row: Document) -> dict[str, Any]:
 def visitor_view(row: Document) -> dict[str, Any]:
     """Return a message as its visitor sees it."""
     return {
+        "id": row["_id"],
         "message_id": row["_id"],
         "at": rfc3339(row["at"]),
         "direction": row["direction"],

@@ -1,4 +1,4 @@
-"""What a Conversation asks of the router, and what it makes of the router's decisions.
+"""What a Conversation asks of the router.
 
 A Conversation becomes open only by a grant. Each wish carries a new epoch; a decision about another
 epoch is stale, and a stale grant is given back.
@@ -12,12 +12,11 @@ from uuid import UUID
 
 from schemas import routing as contract
 from schemas.common import ChannelClass, channel_class
-from schemas.conversations import ConversationAssigned, ConversationUnassigned, Status
+from schemas.conversations import ConversationUnassigned, Status
 from schemas.envelope import Envelope
 from services.chassis.inboxes import Inbox
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.model import Assignment, Contact, Conversation, Routing
-from services.conversation.domain.table import GRANTED_BY_NAME, GRANTED_BY_QUEUE
 
 KEPT_ASSIGNMENTS = 8
 
@@ -48,7 +47,7 @@ def request(
     draft.routing(
         epoch=epoch,
         current=epoch,
-        classes=_classes(draft.conversation),
+        classes=classes_of(draft.conversation),
         asked_at=draft.now,
         requested_at=since or draft.now,
         tries=0,
@@ -108,10 +107,10 @@ def release(draft: Draft, reason: str) -> bool:
     routing = draft.conversation.routing
     if not routing.current and not any(item.granted is None for item in routing.assignments):
         return False
-    _send_release(draft, routing.pool, draft.conversation.id, routing.epoch, reason)
+    send_release(draft, routing.pool, draft.conversation.id, routing.epoch, reason)
     for wish in routing.assignments:
         if wish.granted is None:
-            _settle(draft, wish, granted=False, detail=f"overtaken: {reason}")
+            settle(draft, wish, granted=False, detail=f"overtaken: {reason}")
     draft.routing(current=0, classes=(), asked_at=None, tries=0)
     return True
 
@@ -123,7 +122,7 @@ def remind(draft: Draft) -> None:
     if routing.leaving is None:
         send_request(draft)
     else:
-        _send_release(draft, routing.leaving, draft.conversation.id, routing.leaving_epoch, "transfer")
+        send_release(draft, routing.leaving, draft.conversation.id, routing.leaving_epoch, "transfer")
 
 
 def move_to(draft: Draft, inbox: Inbox) -> None:
@@ -143,7 +142,7 @@ def assign(draft: Draft, agent: str, reason: str, *, force: bool, inbox: str | N
     conversation = draft.conversation
     epoch = conversation.routing.epoch + 1
     contact = last_contact(conversation)
-    first, *also = _classes(conversation)
+    first, *also = classes_of(conversation)
     envelope = command(
         draft,
         contract.RoutingAssign,
@@ -164,83 +163,6 @@ def assign(draft: Draft, agent: str, reason: str, *, force: bool, inbox: str | N
     draft.routing(epoch=epoch, assignments=kept)
 
 
-# --- decisions ----------------------------------------------------------------------------------
-
-
-def apply(draft: Draft, decision: Envelope) -> bool:
-    """Apply a decision of the router. Returns False when it changes nothing (a repeat, or stale)."""
-    match decision:
-        case contract.RoutingGranted():
-            return granted(draft, decision.data)
-        case contract.RoutingUnassigned():
-            return unassigned(draft, decision.data)
-        case contract.RoutingRefused():
-            return refused(draft, decision.data)
-        case contract.RoutingReleased():
-            return released(draft, decision.data)
-        case _:
-            return False  # offers concern the Agent asked, not the thread
-
-
-def granted(draft: Draft, data: contract.GrantData) -> bool:
-    """Give the Conversation to the Agent, or the grant back."""
-    current = draft.thread.current
-    if current is None or current.id != data.conversation_id or current.routing.pool != data.pool:
-        return _give_back(draft, data)
-    routing = current.routing
-    pending = (item for item in routing.assignments if item.granted is None)
-    wish = next((item for item in pending if item.epoch == data.epoch), None)
-    if wish is None and data.epoch != routing.current:
-        return _give_back(draft, data)
-    if data.n <= routing.n:
-        return False
-    allowed = GRANTED_BY_NAME if wish else GRANTED_BY_QUEUE
-    if current.status is Status.OPEN and current.agent == data.agent and wish is None:
-        draft.routing(n=data.n)
-        return True
-    if current.status not in allowed or data.epoch < routing.current:
-        if wish:
-            _settle(draft, wish, granted=False, detail=f"the Conversation is {current.status} by now")
-        return _give_back(draft, data)
-    if wish:
-        _settle(draft, wish, granted=True, detail="")
-    counted = wish.classes if wish else routing.classes
-    draft.routing(n=data.n, current=data.epoch, asked_at=None, tries=0, classes=counted)
-    _assign(draft, data)
-    widen_for(draft, draft.conversation.classes)  # of Contacts that started after the wish
-    return True
-
-
-def _assign(draft: Draft, data: contract.GrantData) -> None:
-    before = draft.conversation.agent
-    draft.change(agent=data.agent, last_agent=data.agent, last_agent_at=draft.now)
-    draft.status(Status.OPEN, data.reason)
-    draft.event(
-        ConversationAssigned,
-        {"before": before, "reason": data.reason, "forced": data.forced},
-        row="assignment",
-        agent=data.agent,
-        before=before,
-        reason=data.reason,
-        forced=data.forced,
-    )
-
-
-def unassigned(draft: Draft, data: contract.UnassignData) -> bool:
-    """The Agent lost it; the router has queued it again under the same epoch."""
-    current = draft.thread.current
-    if current is None or current.id != data.conversation_id or data.epoch != current.routing.current:
-        return False
-    if data.n <= current.routing.n or current.status is not Status.OPEN:
-        return False
-    asked = current.routing
-    draft.routing(n=data.n, asked_at=draft.now, tries=0, ahead=True, preferred=None)
-    lose_agent(draft, data.reason)
-    if current.priority != asked.priority:  # it was set while an Agent had it
-        request(draft, ahead=True, since=asked.requested_at)
-    return True
-
-
 def lose_agent(draft: Draft, reason: str) -> None:
     """Take the Agent off; the Conversation is new again."""
     before = draft.conversation.agent
@@ -255,31 +177,6 @@ def lose_agent(draft: Draft, reason: str) -> None:
             before=before,
             reason=reason,
         )
-
-
-def refused(draft: Draft, data: contract.RefusalData) -> bool:
-    """Note the refusal for whoever asked; nothing else changes."""
-    current = draft.thread.current
-    if current is None or current.id != data.conversation_id:
-        return False
-    wish = next((item for item in current.routing.assignments if item.command_id == data.command_id), None)
-    if wish is None or wish.granted is not None:
-        return False
-    _settle(draft, wish, granted=False, detail=data.detail)
-    return True
-
-
-def released(draft: Draft, data: contract.ReleasedData) -> bool:
-    """The pool we left has let go: the new one may be asked."""
-    current = draft.thread.current
-    if current is None or current.id != data.conversation_id or current.routing.leaving != data.pool:
-        return False
-    if data.epoch < current.routing.leaving_epoch:
-        return False
-    draft.routing(leaving=None)
-    if current.status is Status.NEW and current.routing.current:
-        send_request(draft)
-    return True
 
 
 def command(
@@ -300,12 +197,8 @@ def command(
     return envelope
 
 
-def _give_back(draft: Draft, data: contract.GrantData) -> bool:
-    _send_release(draft, data.pool, data.conversation_id, data.epoch, "stale")
-    return True
-
-
-def _send_release(draft: Draft, pool: str, conversation_id: str, epoch: int, reason: str) -> None:
+def send_release(draft: Draft, pool: str, conversation_id: str, epoch: int, reason: str) -> None:
+    """Send a release of everything up to `epoch`."""
     data = contract.ReleaseData(
         pool=pool,
         conversation_id=conversation_id,
@@ -316,7 +209,8 @@ def _send_release(draft: Draft, pool: str, conversation_id: str, epoch: int, rea
     command(draft, contract.RoutingRelease, data)
 
 
-def _settle(draft: Draft, wish: Assignment, *, granted: bool, detail: str) -> None:
+def settle(draft: Draft, wish: Assignment, *, granted: bool, detail: str) -> None:
+    """Note what came of a take or transfer."""
     settled = replace(wish, granted=granted, detail=detail)
     items = draft.conversation.routing.assignments
     draft.routing(assignments=tuple(settled if item.epoch == wish.epoch else item for item in items))
@@ -332,7 +226,8 @@ def _subject(conversation: Conversation, epoch: int) -> dict[str, Any]:
     }
 
 
-def _classes(conversation: Conversation) -> tuple[ChannelClass, ...]:
+def classes_of(conversation: Conversation) -> tuple[ChannelClass, ...]:
+    """Return the classes of room to ask for."""
     return conversation.classes or (channel_class(last_contact(conversation).channel),)
 
 

@@ -12,7 +12,7 @@ from schemas.envelope import Envelope
 from schemas.inbound import MessageIdentified
 from schemas.outbound import MessageStatus
 from services.chassis.inboxes import Inbox
-from services.conversation.domain import routing
+from services.conversation.domain import decisions
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.inbound import receive
 from services.conversation.domain.replies import delivery_changed
@@ -59,7 +59,7 @@ def _show_delivery(draft: Draft, status: MessageStatus, known: int | None, _: In
 
 
 def _route(draft: Draft, decision: Envelope, _known: int | None, _inboxes: Inboxes) -> bool:
-    return routing.apply(draft, decision)
+    return decisions.apply(draft, decision)
 
 
 ATTACH = Rule(

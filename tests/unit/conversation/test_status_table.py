@@ -9,7 +9,7 @@ from schemas import routing as contract
 from schemas.common import Channel
 from schemas.conversations import ConversationOpened, MessageAdded, Status
 from schemas.outbound import MessageSend
-from services.conversation.domain import lifecycle, replies, routing
+from services.conversation.domain import decisions, lifecycle, replies, routing
 from services.conversation.domain.draft import TimelineRow
 from services.conversation.domain.inbound import receive
 from services.conversation.domain.model import KEPT_CONTACTS, Thread
@@ -34,7 +34,7 @@ def started() -> Thread:
 def opened(agent: str = "ana") -> Thread:
     thread = started()
     change = draft(thread, 1)
-    assert routing.apply(change, grant(thread, agent))
+    assert decisions.apply(change, grant(thread, agent))
     return change.thread
 
 
@@ -142,14 +142,14 @@ def test_a_grant_opens_and_a_repeated_one_changes_nothing() -> None:
     thread = opened()
     assert thread.current is not None
     assert (thread.current.status, thread.current.agent) == (Status.OPEN, "ana")
-    assert not routing.apply(draft(thread, 2), grant(thread, "ana", epoch=1))
+    assert not decisions.apply(draft(thread, 2), grant(thread, "ana", epoch=1))
 
 
 def test_a_grant_of_a_cancelled_request_is_given_back() -> None:
     change = draft(started(), 1)
     lifecycle.close(change, confirmed=None)
     late = draft(change.thread, 2)
-    routing.apply(late, grant(change.thread, epoch=1))
+    decisions.apply(late, grant(change.thread, epoch=1))
     assert status(late.thread) is Status.CLOSED
     (release,) = commands(late, contract.RoutingRelease)
     assert release.data.epoch == 1
@@ -160,7 +160,7 @@ def test_a_take_of_a_waiting_conversation_opens_it() -> None:
     routing.assign(change, "ben", "take", force=False)
     (wish,) = commands(change, contract.RoutingAssign)
     after = draft(change.thread, 6)
-    routing.apply(after, grant(change.thread, "ben", n=9, epoch=wish.data.epoch, reason="take"))
+    decisions.apply(after, grant(change.thread, "ben", n=9, epoch=wish.data.epoch, reason="take"))
     assert after.thread.current is not None
     assert (after.thread.current.status, after.thread.current.agent) == (Status.OPEN, "ben")
 
@@ -180,7 +180,7 @@ def test_a_refused_transfer_leaves_everything_and_says_why() -> None:
         reason="full",
         detail="ben has 3 of 3 messaging Conversations",
     )
-    assert routing.refused(after, data)
+    assert decisions.refused(after, data)
     assert after.thread.current is not None
     assert (after.thread.current.status, after.thread.current.agent) == (Status.OPEN, "ana")
     outcome = routing.outcome(after.thread.current, wish.id)
@@ -195,11 +195,11 @@ def test_a_lost_agent_makes_it_new_and_a_later_grant_under_the_same_epoch_opens_
         pool="main", n=2, conversation_id=thread.current.id, epoch=1, agent="ana", reason="signed_off"
     )
     change = draft(thread, 5)
-    assert routing.unassigned(change, lost)
+    assert decisions.unassigned(change, lost)
     assert change.thread.current is not None
     assert (status(change.thread), change.thread.current.agent) == (Status.NEW, None)
     after = draft(change.thread, 6)
-    routing.apply(after, grant(change.thread, "ben", n=3))
+    decisions.apply(after, grant(change.thread, "ben", n=3))
     assert after.thread.current is not None
     assert (status(after.thread), after.thread.current.agent) == (Status.OPEN, "ben")
 
@@ -228,7 +228,7 @@ def test_a_reply_is_sent_once_to_where_the_customer_wrote_from() -> None:
 def test_an_answered_mail_contact_ends_and_the_conversation_waits() -> None:
     thread = received(empty(), message(1, channel=Channel.EMAIL)).thread
     change = draft(thread, 1)
-    routing.apply(change, grant(thread))
+    decisions.apply(change, grant(thread))
     after = answered(change.thread, 2, channel=Channel.EMAIL)
     assert after.current is not None
     assert (status(after), after.current.agent) == (Status.WAITING, "ana")
@@ -291,7 +291,7 @@ def test_another_pool_is_asked_only_after_the_first_has_let_go() -> None:
     data = contract.ReleasedData(
         pool="main", n=9, conversation_id=release.data.conversation_id, epoch=release.data.epoch
     )
-    assert routing.released(after, data)
+    assert decisions.released(after, data)
     (request,) = commands(after, contract.RoutingRequest)
     assert (request.data.pool, request.data.inbox) == ("vip", "vip")
 
@@ -353,7 +353,7 @@ def test_only_the_release_that_was_asked_for_lets_another_pool_be_asked() -> Non
         data = contract.ReleasedData(
             pool="main", n=9, conversation_id=release.data.conversation_id, epoch=release.data.epoch
         )
-        assert routing.released(after, data) is asked
+        assert decisions.released(after, data) is asked
         assert bool(commands(after, contract.RoutingRequest)) is asked
 
 
@@ -373,7 +373,7 @@ def test_a_priority_set_while_open_counts_once_the_agent_is_lost() -> None:
         pool="main", n=2, conversation_id=change.thread.current.id, epoch=1, agent="ana", reason="lost"
     )
     after = draft(change.thread, 5)
-    assert routing.unassigned(after, lost)
+    assert decisions.unassigned(after, lost)
     (request,) = commands(after, contract.RoutingRequest)
     assert (request.data.priority, request.data.ahead, request.data.requested_at) == (2, True, at(0))
 
