@@ -1,5 +1,6 @@
 """Tokens of Agents and visitors."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,6 +95,25 @@ async def test_without_a_key_set_it_is_a_503(tmp_path: Path) -> None:
     with pytest.raises(Problem) as refusal:
         await away.principal(token())
     assert refusal.value.status == 503
+
+
+async def test_old_keys_serve_while_new_ones_are_being_read(
+    authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await authenticator.principal(token())
+    keys = authenticator._keys  # noqa: SLF001  (its age and its reading have no other handle)
+    keys._read_at -= 1000  # noqa: SLF001
+
+    async def never() -> str:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(keys, "_read", never)
+    reading = asyncio.create_task(authenticator.principal(token()))
+    await asyncio.sleep(0)
+    assert (await asyncio.wait_for(authenticator.principal(token()), 5)).subject == "ana"
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
 
 
 def test_a_visitor_token_names_its_visitor_and_no_other_token_passes_for_one() -> None:

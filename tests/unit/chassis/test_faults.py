@@ -28,6 +28,7 @@ def test_faults_of_ours_are_tried_again(error: Exception) -> None:
     "error",
     [
         OperationFailure("too large", 17419),
+        OperationFailure("an index of that name has other keys", 86),
         BulkWriteError({"writeErrors": [{"code": 2}]}),
         DocumentTooLarge("large"),
         InvalidDocument("cannot encode"),

@@ -400,3 +400,19 @@ def test_of_many_contacts_the_oldest_ended_ones_are_forgotten_never_a_live_one()
     assert len(conversation.contacts) == KEPT_CONTACTS
     assert conversation.contacts[0] == live
     assert conversation.contacts[-1].id == f"k{KEPT_CONTACTS + 19}"
+
+
+def test_a_reply_goes_on_under_the_correlation_of_the_message_it_answers() -> None:
+    thread = received(opened(), message("asked", seconds=5)).thread
+    change = draft(thread, 6)
+    replies.reply(
+        change,
+        message_id=ids.derive("reply", "r"),
+        agent="ana",
+        channel=Channel.SMS,
+        route=thread.routes[Channel.SMS],
+        text="Hello",
+    )
+    (send,) = commands(change, MessageSend)
+    (event,) = commands(change, MessageAdded)
+    assert send.correlation == event.correlation == ids.derive("webhook", "asked")
