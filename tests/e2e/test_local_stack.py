@@ -1,11 +1,36 @@
 """The local stack as a stranger meets it: up, token, send, demo, down."""
 
+import json
+from collections import defaultdict
 from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers.stack import running_stack
+
+MOVED_BY_THE_DAY = (
+    "parley_ingest_received_webhooks_total",
+    "parley_ingest_refused_webhooks_total",
+    "parley_ingest_quarantined_items_total",
+    "parley_published_records_total",
+    "parley_consumed_records_total",
+    "parley_handled_records_total",
+    "parley_conversation_webhook_to_timeline_seconds_count",
+    "parley_conversation_webhook_to_agent_seconds_count",
+    "parley_notifier_webhook_to_stream_seconds_count",
+    "parley_router_grants_total",
+    "parley_router_capacity_conversations",
+    "parley_notifier_sends_total",
+    "parley_notifier_receipts_total",
+)
+ALWAYS_SHOWN = (
+    "parley_consumer_lag_records",
+    "parley_outbox_oldest_seconds",
+    "parley_router_queue_conversations",
+    "parley_router_capacity_used_conversations",
+)
 
 
 @pytest.mark.timeout(240)
@@ -36,4 +61,27 @@ def test_the_recorded_day_ends_well_and_the_stack_stops_in_order(tmp_path: Path)
         assert day.returncode == 0, day.stdout + day.stderr
         assert "Everything is where it belongs." in day.stdout
 
+        measured = measures(httpx.get(f"{stack.url}/router/metrics").text)
+        assert [name for name in MOVED_BY_THE_DAY if not measured.get(name)] == []
+        assert [name for name in ALWAYS_SHOWN if name not in measured] == []
         assert stack.stop() == 0
+    check_log((tmp_path / "data" / "parley.log").read_text())
+
+
+def measures(text: str) -> dict[str, float]:
+    """Return each metric's samples, summed."""
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found[sample.name] = found.get(sample.name, 0) + sample.value
+    return found
+
+
+def check_log(text: str) -> None:
+    """One correlation id goes from a webhook to the reply it leads to; what people wrote stands nowhere."""
+    steps: dict[str, set[str]] = defaultdict(set)
+    for line in map(json.loads, text.splitlines()):
+        steps[line.get("correlation", "")].add(line["event"])
+    assert any({"webhook_taken", "applied", "request_made"} <= events for events in steps.values())
+    for words in ("urgent", "my lamp hums", "+12025550177", "Refund me"):
+        assert words not in text
