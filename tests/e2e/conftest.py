@@ -128,10 +128,17 @@ class Branch:
             seconds=seconds,
         )
 
-    async def do(self, by: str, conversation: str, what: str, body: Json | None = None) -> httpx.Response:
-        """Give a command on the Conversation."""
-        return await self.client.act(
-            by, "POST", f"/conversation/v1/conversations/{conversation}/{what}", body
+    async def do(
+        self, by: str, conversation: str, what: str, body: Json | None = None, *, hidden: bool = False
+    ) -> httpx.Response:
+        """Give a command on the Conversation, once conversation knows the Agent's Inboxes.
+
+        `hidden`: the Agent may not see it, so 404 is the answer.
+        """
+        path = f"/conversation/v1/conversations/{conversation}/{what}"
+        return await until(
+            lambda: self.client.act(by, "POST", path, body),
+            lambda answer: hidden or answer.status_code != httpx.codes.NOT_FOUND,
         )
 
 
