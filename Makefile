@@ -1,6 +1,6 @@
 # All set-up happens by itself: `make up` and `make test` need Python 3.11+, its venv module, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help up test check integration demo send token schemas settings format clean
+.PHONY: help up test check integration faults demo send token schemas settings format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,6 +45,9 @@ test: $(DEV) ## all tests that need no engine of their own
 
 integration: $(DEV) ## the tests on a real Apache Kafka (needs Java 17 and Maven)
 	$(BIN)/pytest -q $(KAFKA_TESTS) $(ARGS)
+
+faults: $(DEV) ## kill, freeze and cut off what runs on a real Apache Kafka, and judge what is left (FAULTS=long for longer)
+	$(BIN)/pytest -q tests/faults $(ARGS)
 
 check: $(DEV) ## lint, format, types, imports, generated files
 	$(BIN)/ruff check

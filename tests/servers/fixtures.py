@@ -43,6 +43,12 @@ def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     yield from _real(tmp_path_factory, 1)
 
 
+@pytest.fixture(scope="module")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Give an Apache Kafka of one node that no other module writes to."""
+    yield from _real(tmp_path_factory, 1)
+
+
 @pytest.fixture(scope="session")
 def real_kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Give an Apache Kafka of three nodes, replication 3, min.insync.replicas 2."""

@@ -1,25 +1,12 @@
 """What the system tests run on: an Apache Kafka of their own, and two replicas of each service."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.servers.apache_kafka import Cluster, KafkaUnavailableError, apache_kafka
+from tests.servers.apache_kafka import Cluster
 from tests.system.client import Client, client_of
 from tests.system.launch import System, running_system
-
-
-@pytest.fixture(scope="module")
-def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Give an Apache Kafka of one node that nobody else writes to."""
-    try:
-        with apache_kafka(tmp_path_factory.mktemp("own-kafka")) as cluster:
-            yield cluster
-    except KafkaUnavailableError as missing:
-        if os.environ.get("PARLEY_REQUIRE_KAFKA"):
-            raise
-        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="module")
