@@ -32,6 +32,7 @@ from services.chassis.settings import Settings
 ATTEMPTS = 3
 """Tries of a record that fails by itself before it is dead-lettered."""
 _POLL_MS = 250
+_REBALANCE_PAUSE = 0.02
 _BACKOFF_FIRST, _BACKOFF_MOST = 0.1, 5.0
 _COMMIT_SECONDS = 10.0
 
@@ -134,6 +135,10 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         watcher = asyncio.create_task(self.progress.watch(kafka, self._working.locked))
         try:
             while not self._stopping.is_set():
+                self.progress.came_round()
+                if self._revoking:
+                    await asyncio.sleep(_REBALANCE_PAUSE)
+                    continue
                 polled = await kafka.getmany(timeout_ms=_POLL_MS, max_records=self.consumer.max_records)
                 self.progress.came_round()
                 if polled:
@@ -148,7 +153,6 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
     async def _process_or_abandon(
         self, kafka: AIOKafkaConsumer, polled: Mapping[TopicPartition, list[Record]]
     ) -> None:
-        """An abandoned batch needs no seek: a new assignment starts at what was committed."""
         self._batch_generation = self._generation
         self.retrying_since = None
         try:
@@ -157,6 +161,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
             await self._process(kafka, polled)
         except _AbandonedError:
             log.info("batch_abandoned", group=self._names[0], topic=self._names[1])
+            _put_back(kafka, polled)
         self.retrying_since = None
 
     async def _process(self, kafka: AIOKafkaConsumer, polled: Mapping[TopicPartition, list[Record]]) -> None:
@@ -282,8 +287,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
                 unwanted = await kafka.getmany(timeout_ms=50)
             finally:
                 kafka.resume(*(paused & kafka.assignment()))
-            for tp, records in unwanted.items():  # of partitions that came while we waited
-                kafka.seek(tp, records[0].offset)
+            _put_back(kafka, unwanted)  # of partitions that came while we waited
         except KafkaError:
             await asyncio.sleep(0.05)  # the broker is away too; that is no failure of the record at hand
 
@@ -353,6 +357,16 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+
+def _put_back(kafka: AIOKafkaConsumer, polled: Mapping[TopicPartition, list[Record]]) -> None:
+    """Let records that were polled and not handled come again, where their partitions are still ours.
+
+    aiokafka fetches for a new assignment before our listener has heard of it, so a batch that is given up
+    at a rebalance may be the first of the new assignment, whose position is behind it already.
+    """
+    for tp in polled.keys() & kafka.assignment():
+        kafka.seek(tp, polled[tp][0].offset)
 
 
 def _failed(fate: Failure | str) -> bool:

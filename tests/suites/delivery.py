@@ -113,6 +113,33 @@ class DeliverySuite:
             await stage.stop()
             await asyncio.wait_for(task, WAIT)
 
+    async def test_what_comes_while_partitions_are_taken_over_is_handled_afterwards(
+        self, settings: Settings, publisher: KafkaPublisher, mark: str
+    ) -> None:
+        """A broker sends records of new partitions before whoever takes them over has finished."""
+        begun, over = asyncio.Event(), asyncio.Event()
+
+        async def take_over(_: object) -> None:
+            begun.set()
+            await over.wait()
+
+        handle = Recorder(mark)
+        await publisher.publish([record(f"{mark}{n % 5}", n) for n in range(100)])
+        consumer = Consumer(TOPIC, mark, handle, max_records=10, on_assigned=take_over)
+        stage = Stage(consumer, settings, publisher)
+        task = asyncio.create_task(stage.run())
+        try:
+            await asyncio.wait_for(begun.wait(), WAIT)
+            await publisher.publish([record(f"{mark}{n % 5}", n) for n in range(100, 200)])
+            await asyncio.sleep(0.5)  # nothing tells when a fetch was answered; without this it finds less
+            assert handle.total == 0
+            over.set()
+            await until(lambda: handle.total == 200)
+        finally:
+            await stage.stop()
+            await asyncio.wait_for(task, WAIT)
+        assert all(numbers == sorted(numbers) for numbers in handle.seen.values())
+
     async def committed(self, settings: Settings, group: str) -> dict[int, int]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap_servers, group_id=group, enable_auto_commit=False
