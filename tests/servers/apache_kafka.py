@@ -5,6 +5,7 @@ Each node is broker and controller. Nodes keep their ports and data over `stop`,
 """
 
 import fcntl
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -47,10 +48,11 @@ class Node:
 
     def start(self, *, expect: int = 1) -> None:
         """Start it, or start it again with its data; returns when it knows `expect` brokers."""
-        self._launch()
+        self.launch()
         self.wait(expect)
 
-    def _launch(self) -> None:
+    def launch(self) -> None:
+        """Start it without waiting, from the main thread: the process lives as long as the thread."""
         command = [*java(), "kafka.Kafka", str(self.directory / "server.properties")]
         self.process = start_tethered(command, self.log)
 
@@ -81,6 +83,13 @@ class Node:
             self.process = None
 
     @property
+    def quorum(self) -> dict[str, int]:
+        """What it has written down of the last election: `leaderId`, `leaderEpoch`."""
+        written = (self.directory / "data" / "__cluster_metadata-0" / "quorum-state").read_text()
+        state: dict[str, int] = json.loads(written)
+        return state
+
+    @property
     def log(self) -> Path:
         """Its standard output and error."""
         return self.directory / "kafka.log"
@@ -97,11 +106,18 @@ class Cluster:
         """`host:port` of each node, by commas."""
         return ",".join(f"{LOCALHOST}:{node.port}" for node in self.nodes)
 
+    @property
+    def controller(self) -> Node:
+        """The node that leads the quorum, as the nodes that run remember it."""
+        states = [node.quorum for node in self.nodes if node.process is not None]
+        leader = max(states, key=lambda state: state["leaderEpoch"])["leaderId"]
+        return self.nodes[leader - 1]
+
     def start(self) -> None:
         """Start all that do not run; returns when all know of each other."""
         for node in self.nodes:
             if node.process is None:
-                node._launch()  # noqa: SLF001 - a quorum comes up only together
+                node.launch()  # a quorum comes up only together
         for node in self.nodes:
             node.wait(len(self.nodes))
 

@@ -7,6 +7,7 @@ wrong.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from schemas.conversations import Status
@@ -66,6 +67,20 @@ def in_provider_order(evidence: Evidence) -> Iterator[str]:
                 yield f"{wrote.text!r} of {sender} is shown at {at}, not between {first} and {last}"
 
 
+def in_writing_order(evidence: Evidence) -> Iterator[str]:
+    """Who waits for each answer before writing on, is shown in that order, within one second too.
+
+    Where only one of two messages bears its provider's time, which has whole seconds, nothing follows.
+    """
+    for sender, of_sender in _by_sender(evidence).items():
+        places = {item["text"]: place for place, item in enumerate(_messages(evidence, sender))}
+        shown = sorted((one for one in of_sender if one.text in places), key=lambda one: one.tried_at)
+        for earlier, later in pairwise(shown):
+            alike = (earlier.provider_at is None) == (later.provider_at is None)
+            if alike and earlier.answered_at < later.tried_at and places[earlier.text] < places[later.text]:
+                yield f"{later.text!r} of {sender} is shown before {earlier.text!r}, which was answered first"
+
+
 def sent_once(evidence: Evidence) -> Iterator[str]:
     """A reply is with its provider once; where that is unknown it says so."""
     requests = Counter(entry["text"] for entry in evidence.sent)
@@ -119,6 +134,14 @@ def numbered_events(evidence: Evidence) -> Iterator[str]:
             yield f"the events of {customer} are not numbered from 1 without a gap: {numbers}"
 
 
+def loads_agree(evidence: Evidence) -> Iterator[str]:
+    """At rest the router counts for each Agent what conversation says they have."""
+    for agent, load in evidence.loads.items():
+        desk = evidence.desks.get(agent, ())
+        if load != len(desk):
+            yield f"the router counts {load} Conversations of {agent}, who has {len(desk)}"
+
+
 def nothing_set_aside(evidence: Evidence) -> Iterator[str]:
     """No record was given up on."""
     yield from evidence.set_aside
@@ -128,12 +151,14 @@ CHECKS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
     one_customer,
     shown_once,
     in_provider_order,
+    in_writing_order,
     sent_once,
     one_open,
     numbered_events,
     decided_by_one,
     offered_to_one,
     within_capacity,
+    loads_agree,
     nothing_set_aside,
 )
 

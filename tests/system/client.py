@@ -131,7 +131,7 @@ class Client:
 
     async def conversations(self, customer: str) -> list[Json]:
         """Return all Conversations of the Customer."""
-        return await self._all("/conversation/v1/conversations", customer=customer)
+        return await self.everything("/conversation/v1/conversations", customer=customer)
 
     async def conversation(self, conversation: str) -> Json:
         """Return one Conversation."""
@@ -142,7 +142,7 @@ class Client:
         path = f"/conversation/v1/customers/{customer}/timeline"
         if (await self.send("GET", path, by=LEAD)).status_code == 404:
             return []
-        return await self._all(path)
+        return await self.everything(path)
 
     async def messages(self, identifier: str) -> list[Json]:
         """Return the messages on the timeline of whoever is known by `identifier`, newest first."""
@@ -157,7 +157,8 @@ class Client:
         found: list[Json] = answer.json()
         return found
 
-    async def _all(self, path: str, **params: Any) -> list[Json]:
+    async def everything(self, path: str, **params: Any) -> list[Json]:
+        """Return all items of a list, over all its pages."""
         items: list[Json] = []
         page: Json = {"next_cursor": None}
         while True:
@@ -169,8 +170,8 @@ class Client:
 
 
 @asynccontextmanager
-async def client_of(site: Site) -> AsyncIterator[Client]:
-    """Give a client whose connections are closed at the end."""
-    limits = httpx.Limits(max_connections=100)
-    async with httpx.AsyncClient(trust_env=False, timeout=30, limits=limits) as http:
+async def client_of(site: Site, timeout: float = 30.0) -> AsyncIterator[Client]:  # noqa: ASYNC109  (of each request)
+    """Give a client whose connections are closed at the end; a request fails after `timeout` seconds."""
+    limits = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
+    async with httpx.AsyncClient(trust_env=False, timeout=timeout, limits=limits) as http:
         yield Client(site, http)

@@ -50,5 +50,9 @@ class Evidence:
     events: Sequence[Any] = ()
     """All records of `conversations.events`."""
     capacities: Mapping[str, Capacity] = field(default_factory=dict)
+    loads: Mapping[str, int] = field(default_factory=dict)
+    """By Agent: how many Conversations the router counts."""
+    desks: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """By Agent: their open Conversations, as conversation knows them."""
     set_aside: Sequence[str] = ()
     """Whatever stands in the dead-letter and quarantine topics, in words."""

@@ -37,6 +37,7 @@ class Process:
 
     name: str
     module: str
+    """With its arguments, by spaces."""
     port: int
     environment: Mapping[str, str]
     log: Path
@@ -59,7 +60,8 @@ class Process:
         kept = self.log.read_bytes() if self.log.exists() else b""
         self.log.with_suffix(".before").write_bytes(kept)
         environment = {**self.environment, "PORT": str(self.port), "HOST": LOCALHOST}
-        self.running = start_tethered([sys.executable, "-m", self.module], self.log, environment=environment)
+        command = [sys.executable, "-m", *self.module.split()]
+        self.running = start_tethered(command, self.log, environment=environment)
 
     def kill(self) -> None:
         """End it as a crash would (SIGKILL)."""
@@ -110,9 +112,10 @@ class System:
         return [replica for replicas in self.replicas.values() for replica in replicas]
 
     async def ready(self) -> None:
-        """Wait until every replica is."""
+        """Wait until every replica that was started is."""
+        running = [process for process in self.processes if process.running is not None]
         async with httpx.AsyncClient(trust_env=False) as http:
-            await asyncio.gather(*(process.ready(http) for process in self.processes))
+            await asyncio.gather(*(process.ready(http) for process in running))
 
 
 @contextmanager
@@ -123,11 +126,17 @@ def running_system(
     *,
     services: Sequence[str] = SERVICES,
     each: int = 2,
+    started: int | None = None,
+    replication: int = 1,
+    modules: Mapping[str, str] | None = None,
     **variables: str,
 ) -> Iterator[System]:
-    """Create the topics and run `each` replicas of `services`, with `variables` as settings."""
+    """Create the topics and run `each` replicas of `services`, with `variables` as settings.
+
+    Only the first `started` replicas are started. `modules` names what stands in for a service's own module.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    asyncio.run(create_topics(Settings(kafka_bootstrap_servers=kafka)))
+    asyncio.run(create_topics(Settings(kafka_bootstrap_servers=kafka), replication_factor=replication))
     keys = StackKeys.load_or_make(directory)
     simulator_port = free_port()
     environment = {
@@ -145,7 +154,7 @@ def running_system(
         name: [
             Process(
                 f"{name}-{number}",
-                f"services.{name}",
+                (modules or {}).get(name, f"services.{name}"),
                 free_port(),
                 environment,
                 directory / f"{name}-{number}.log",
@@ -166,8 +175,10 @@ def running_system(
     bases = {name: [replica.url for replica in of_service] for name, of_service in replicas.items()}
     system = System(kafka, replicas, simulator, Site(bases, simulator.url, PUBLIC_URL, keys, accounts))
     try:
-        for process in (simulator, *system.processes):
-            process.start()
+        simulator.start()
+        for of_service in system.replicas.values():
+            for process in of_service[:started]:
+                process.start()
         yield system
     finally:
         for process in (*system.processes, simulator):

@@ -130,19 +130,27 @@ class Desk:
     client: Client
     diary: Diary
     close_every: int = 3
+    at_once: int = 1
     answered: set[str] = field(default_factory=set)
     _turn: int = 0
 
     async def work(self, stopping: asyncio.Event, pause: float = 0.5) -> None:
         """Answer until told to stop."""
         while not stopping.is_set():
-            for conversation in await self._open():
-                if stopping.is_set():
-                    return
-                await self._answer(conversation)
+            await self._round(await self._open(), stopping)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await stopping.wait()
+
+    async def _round(self, conversations: Sequence[Json], stopping: asyncio.Event) -> None:
+        room = asyncio.Semaphore(self.at_once)
+
+        async def answer(conversation: Json) -> None:
+            async with room:
+                if not stopping.is_set():
+                    await self._answer(conversation)
+
+        await asyncio.gather(*(answer(conversation) for conversation in conversations))
 
     async def _open(self) -> list[Json]:
         try:

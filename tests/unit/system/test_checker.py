@@ -174,6 +174,14 @@ PLANTED: dict[str, tuple[Evidence, str]] = {
         "'two' of sms:+12025550001 is shown at",
     ),
     "not the time it came": (with_timeline(TWO, item("one", 1.9)), "'one' of sms:+12025550001 is shown at"),
+    "wrong order within a second": (
+        replace(
+            EXACT,
+            wrote=[Wrote(ANN, "one", at(2), at(2.1), at(2)), Wrote(ANN, "two", at(2.2), at(2.3), at(2))],
+            timelines={"c": [*EXACT.timelines["c"][:2], item("one", 2), item("two", 2)]},
+        ),
+        "'two' of sms:+12025550001 is shown before 'one', which was answered first",
+    ),
     "two Customers": (replace(EXACT, customers={ANN: ["c", "d"]}), "is known as 2 Customers"),
     "no Customer": (replace(EXACT, customers={}), "is known as 0 Customers"),
     "sent twice": (with_reply("delivered", times=2), "the reply 'soon' was sent 2 times"),
@@ -218,6 +226,14 @@ PLANTED: dict[str, tuple[Evidence, str]] = {
         replace(deciding(granted(1, "x"), granted(2, "y")), capacities={"ana": Capacity(total=1)}),
         "ana has 2 of 1 Conversations at decision 2",
     ),
+    "a place that is never given back": (
+        replace(EXACT, loads={"ana": 2}, desks={"ana": ["k2"]}),
+        "the router counts 2 Conversations of ana, who has 1",
+    ),
+    "an Agent the router forgot": (
+        replace(EXACT, loads={"ana": 0}, desks={"ana": ["k2"]}),
+        "the router counts 0 Conversations of ana, who has 1",
+    ),
     "dead letter": (replace(EXACT, set_aside=["identity gave up"]), "identity gave up"),
 }
 
@@ -250,6 +266,12 @@ def test_an_agent_who_was_free_again_is_not_over_capacity(decisions: list[Any]) 
 def test_a_webhook_that_was_not_answered_may_or_may_not_have_come_in() -> None:
     unanswered = replace(EXACT, wrote=EXACT.wrote[:1], unanswered={"two", "three"})
     assert faults(unanswered) == []
+
+
+def test_messages_that_were_written_at_the_same_time_have_no_order() -> None:
+    overlapping = [Wrote(ANN, "one", at(0), at(3)), Wrote(ANN, "two", at(0.1), at(3))]
+    either = with_timeline(item("one", 2), item("two", 1))
+    assert faults(replace(either, wrote=overlapping)) == []
 
 
 def test_a_release_of_an_older_wish_frees_nobody() -> None:

@@ -1,0 +1,57 @@
+"""Every replica of every service restarts in order, as a deployment does, while webhooks come in."""
+
+import asyncio
+from collections.abc import Iterator
+from random import Random
+from time import monotonic
+
+import httpx
+import pytest
+
+from tests.servers.apache_kafka import Cluster
+from tests.system.client import client_of
+from tests.system.crowd import Bursts
+from tests.system.launch import Process, System, running_system
+from tests.system.shift import begin
+
+A_HUNDRED_A_SECOND = Bursts(messages=100, at_once=10, pause=0.1, twice=0.1)
+STOP_SECONDS = 25.0
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture
+def system(
+    own_kafka: Cluster, embedded_mongo: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    """Give two replicas of each service."""
+    settings = {"MONGO_DATABASE": "t_rolling", "DRAIN_TIMEOUT_SECONDS": "8", "REOPEN_WINDOW_SECONDS": "5"}
+    directory = tmp_path_factory.mktemp("rolling")
+    with running_system(directory, own_kafka.bootstrap, embedded_mongo, **settings) as running:
+        yield running
+
+
+async def test_a_rolling_restart_under_100_webhooks_a_second_loses_and_doubles_nothing(
+    system: System, random: Random
+) -> None:
+    async with client_of(system.site, timeout=15) as client, httpx.AsyncClient(trust_env=False) as http:
+        shift = await begin(client, system, random, customers=300)
+        started = monotonic()
+        async with shift.load(A_HUNDRED_A_SECOND):
+            took = [await restart(process, http) for process in system.processes]
+        rate = len(shift.diary.wrote) / (monotonic() - started)
+        print(f"{rate:.0f} webhooks/s; SIGTERM to exit: {min(took):.1f} to {max(took):.1f} s")
+        assert await shift.verdict(settle_seconds=180) == []
+    assert shift.diary.refused == []
+    assert max(took) < STOP_SECONDS
+    assert rate > 80
+
+
+async def restart(process: Process, http: httpx.AsyncClient) -> float:
+    """Stop it as Kubernetes does, start it again, and return the seconds that stopping took."""
+    started = monotonic()
+    assert await asyncio.to_thread(process.stop) == 0, f"{process.name} did not end by itself"
+    took = monotonic() - started
+    process.start()
+    await process.ready(http)
+    return took
