@@ -34,6 +34,7 @@ SECONDS = Histogram(
 def prepare(providers: Iterable[str]) -> None:
     """Show at zero what alerts watch: a counter that is born at 1 shows no increase."""
     for provider in providers:
+        RECEIVED.labels(provider)
         QUARANTINED.labels(provider)
         for reason in ("forged", "unavailable"):
             REFUSED.labels(provider, reason)
