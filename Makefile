@@ -1,12 +1,13 @@
 # All set-up happens by itself: `make up` and `make test` need Python 3.11+, its venv module, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help up test check integration faults demo send token schemas settings format clean
+.PHONY: help up test check integration faults observability dashboards demo send token schemas settings format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 KAFKA_TESTS := tests/integration/kafka_real
+PROMETHEUS_TESTS := tests/deploy/observed
 # processes that tests run in; each has embedded servers of its own
 WORKERS ?= 2
 
@@ -17,7 +18,7 @@ endif
 export TEXT
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(RUNTIME): requirements/base.txt requirements/local.txt
 	@sh deploy/local/install.sh $(VENV) $^ && touch $@
@@ -41,7 +42,7 @@ settings: $(RUNTIME) ## list the environment variables of each service
 	@exec $(BIN)/python -m deploy.local.settings
 
 test: $(DEV) ## all tests that need no engine of their own
-	$(BIN)/pytest -q -n $(WORKERS) --ignore=$(KAFKA_TESTS) $(ARGS)
+	$(BIN)/pytest -q -n $(WORKERS) --ignore=$(KAFKA_TESTS) --ignore=$(PROMETHEUS_TESTS) $(ARGS)
 
 integration: $(DEV) ## the tests on a real Apache Kafka (needs Java 17 and Maven)
 	$(BIN)/pytest -q $(KAFKA_TESTS) $(ARGS)
@@ -49,12 +50,16 @@ integration: $(DEV) ## the tests on a real Apache Kafka (needs Java 17 and Maven
 faults: $(DEV) ## kill, freeze and cut off what runs on a real Apache Kafka, and judge what is left (FAULTS=long for longer)
 	$(BIN)/pytest -q tests/faults $(ARGS)
 
+observability: $(DEV) ## dashboards and rules against a real Prometheus that watches the demo (needs prometheus)
+	$(BIN)/pytest -q $(PROMETHEUS_TESTS) $(ARGS)
+
 check: $(DEV) ## lint, format, types, imports, generated files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
+	$(BIN)/python -m deploy.grafana.generate --check
 
 format: $(DEV) ## format, and fix what can be fixed
 	$(BIN)/ruff format
@@ -62,6 +67,9 @@ format: $(DEV) ## format, and fix what can be fixed
 
 schemas: $(DEV) ## write schemas/json and schemas/asyncapi anew
 	$(BIN)/python -m schemas.generate
+
+dashboards: $(DEV) ## write deploy/grafana/dashboards anew
+	$(BIN)/python -m deploy.grafana.generate
 
 clean: ## forget the environment, caches and the local stack's data
 	rm -rf $(VENV) .cache .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -5,6 +5,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis import metrics
+from services.chassis.faults import is_transient
 
 
 class Measured:
@@ -20,13 +21,24 @@ class Measured:
             await self._app(scope, receive, send)
             return
         started = time.monotonic()
+        answered = False
+
+        def observe(status: int) -> None:
+            nonlocal answered
+            answered = True
+            route = getattr(scope.get("route"), "path", "unknown")
+            metrics.HTTP_SECONDS.labels(self._service, scope["method"], route, status).observe(
+                time.monotonic() - started
+            )
 
         async def observing(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", "unknown")
-                metrics.HTTP_SECONDS.labels(self._service, scope["method"], route, message["status"]).observe(
-                    time.monotonic() - started
-                )
+                observe(message["status"])
             await send(message)
 
-        await self._app(scope, receive, observing)
+        try:
+            await self._app(scope, receive, observing)
+        except Exception as error:
+            if not answered:  # Starlette answers it outside of all middleware, see `problems.install`
+                observe(503 if is_transient(error) else 500)
+            raise

@@ -54,4 +54,5 @@ HTTP_SECONDS = Histogram(
     ["service", "method", "route", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+READY = Gauge("parley_service_ready", "1 when the last readiness probe found all well", ["service"])
 LOOP_FAILURES = Counter("parley_loop_failures_total", "Failed rounds of a background loop", ["loop", "error"])

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,6 +18,8 @@ class Progress:
     """Kept by a loop that polls; `alive` is for the liveness probe."""
 
     stuck: bool = False
+    seen: Callable[[Mapping[TopicPartition, int]], None] = lambda _: None
+    """Told how many records behind the log's ends the positions are, now and then."""
     _round_at: float | None = None
 
     def came_round(self) -> None:
@@ -44,7 +46,8 @@ class Progress:
             except (KafkaError, TimeoutError, OSError):
                 since = time.monotonic()
                 continue
-            behind = any(ends[tp] > positions[tp] for tp in positions if tp in ends)
-            if not behind or positions != before or busy():
+            behind = {tp: max(ends[tp] - at, 0) for tp, at in positions.items() if tp in ends}
+            self.seen(behind)
+            if not any(behind.values()) or positions != before or busy():
                 before, since = positions, time.monotonic()
             self.stuck = time.monotonic() - since > STUCK_SECONDS

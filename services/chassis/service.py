@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from services.chassis import logging, problems
+from services.chassis import logging, metrics, problems
 from services.chassis.auth import Authenticator
 from services.chassis.broker import KafkaPublisher
 from services.chassis.delivery import Consumer
@@ -171,6 +171,7 @@ async def _prepare(service: Service) -> None:
 
 def _health(service: Service) -> APIRouter:
     routes = APIRouter()
+    metrics.READY.labels(service.name)
 
     @routes.get("/livez")
     async def livez() -> Response:
@@ -202,6 +203,7 @@ def _health(service: Service) -> APIRouter:
         for tail in service.tails:
             results[f"tail {tail.name}"] = "ok" if tail.connected else "not connected"
         ready = all(result == "ok" for result in results.values())
+        metrics.READY.labels(service.name).set(ready)
         return JSONResponse(
             {"status": "ok" if ready else "not ready", "checks": results}, 200 if ready else 503
         )

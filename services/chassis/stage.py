@@ -22,13 +22,22 @@ from services.chassis import metrics
 from services.chassis.broker import Publisher, Subscription
 from services.chassis.clock import Clock, utc_now
 from services.chassis.deadletters import Failure, dead_letter
-from services.chassis.delivery import Consumer, Delivery, Outcome, Partitions, Refused
+from services.chassis.delivery import (
+    DUPLICATE,
+    HANDLED,
+    Consumer,
+    Delivery,
+    Outcome,
+    Partitions,
+    Refused,
+)
 from services.chassis.faults import is_transient
 from services.chassis.halting import HaltRule
 from services.chassis.logging import log
 from services.chassis.progress import Progress
 from services.chassis.settings import Settings
 
+DEAD_LETTERED = "dead_lettered"
 ATTEMPTS = 3
 """Tries of a record that fails by itself before it is dead-lettered."""
 _POLL_MS = 250
@@ -69,6 +78,10 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
     def __post_init__(self) -> None:
         self._names = (self.consumer.group, self.consumer.topic.name)
         self._rule = HaltRule()
+        self.progress.seen = self._note_lag
+        metrics.HALTED.labels(*self._names).set(0)
+        for outcome in (HANDLED, DUPLICATE, DEAD_LETTERED):
+            metrics.OUTCOMES.labels(*self._names, outcome)  # a counter that is born at 1 shows no increase
 
     # --- what others ask ------------------------------------------------------------------------
 
@@ -118,6 +131,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
                 )
             finally:
                 self.connected = False
+                self._forget_lag()
                 self.owned = frozenset()
                 self._caught_up.clear()
                 self.progress.came_round()
@@ -181,7 +195,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         if failed:
             await self._persist(kafka, lambda: self.publisher.publish(failed))
         for fate in fates:
-            outcome = "dead_lettered" if isinstance(fate, Failure) else fate
+            outcome = DEAD_LETTERED if isinstance(fate, Failure) else fate
             metrics.OUTCOMES.labels(*self._names, outcome).inc()
         await self._commit(kafka, {tp: of_partition[-1].offset + 1 for tp, of_partition in polled.items()})
         metrics.BATCH_RECORDS.labels(*self._names).observe(len(records))
@@ -324,6 +338,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
                 pass
         except TimeoutError:
             log.warning("drain_timed_out", group=self._names[0], topic=self._names[1])
+        self._forget_lag()
         self.owned = frozenset()
         self._caught_up.clear()
         if self.consumer.on_revoked and gone:
@@ -347,9 +362,19 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
             if state is None or not state.has_valid_position or highwater is None:
                 continue
             behind = max(highwater - state.position, 0)
-            metrics.LAG.labels(*self._names, tp.partition).set(behind)
+            self._note_lag({tp: behind})
             if behind == 0 and polled_at:
                 self._caught_up[tp.partition] = datetime.fromtimestamp(polled_at / 1000, UTC)
+
+    def _note_lag(self, behind: Mapping[TopicPartition, int]) -> None:
+        for tp, records in behind.items():
+            if tp.partition in self.owned:
+                metrics.LAG.labels(*self._names, tp.partition).set(records)
+
+    def _forget_lag(self) -> None:
+        """Another replica tells it from now on; ours would stand still and be counted as well."""
+        for partition in self.owned:
+            metrics.LAG.remove(*self._names, partition)
 
     async def _sleep(self, seconds: float) -> None:
         try:

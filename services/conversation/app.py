@@ -18,7 +18,7 @@ from services.conversation.api import Parts, routes
 from services.conversation.commands import Commands
 from services.conversation.domain.timers import next_due
 from services.conversation.handlers import Threads
-from services.conversation.loops import fire_timers, sweep_outboxes
+from services.conversation.loops import count_current, fire_timers, sweep_outboxes
 from services.conversation.settings import ConversationSettings
 from services.conversation.store import Store
 from services.conversation.subscribers import consumers
@@ -62,6 +62,7 @@ def build_app(
                 every, settings.timer_interval_seconds, fire_timers(threads, store, stage, settings), "timers"
             ),
             partial(every, 1.0, sweep_outboxes(store, stage, settings, clock), "outbox"),
+            partial(every, 15.0, count_current(store), "measures"),
         ],
     )
     return build(service)

@@ -37,6 +37,16 @@ def fire_timers(
     return round_
 
 
+def count_current(store: Store) -> Callable[[], Awaitable[None]]:
+    """Return a round that counts the Conversations that are not closed."""
+
+    async def round_() -> None:
+        for status, count in (await store.current()).items():
+            metrics.CURRENT.labels(status).set(count)
+
+    return round_
+
+
 def sweep_outboxes(
     store: Store, stage: Callable[[], Stage], settings: ConversationSettings, clock: Clock
 ) -> Callable[[], Awaitable[None]]:

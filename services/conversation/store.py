@@ -143,6 +143,11 @@ class Store:
             query["inbox"] = {"$in": list(inboxes)}
         return await self.conversations.find_one(query, {"_id": 1}) is not None
 
+    async def current(self) -> dict[Status, int]:
+        """Return how many Conversations are in each status but `closed`, counted in the index of it."""
+        current = [status for status in Status if status is not Status.CLOSED]
+        return {status: await self.conversations.count_documents({"status": status}) for status in current}
+
     # --- what other services told ---------------------------------------------------------------
 
     async def knows(self, customer_id: str) -> bool:

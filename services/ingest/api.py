@@ -33,6 +33,7 @@ _REASONS = {
 def build_router(intake: Intake, settings: IngestSettings) -> APIRouter:
     """Return the webhook routes."""
     router = APIRouter()
+    metrics.prepare(PROVIDERS)
 
     @router.post("/v1/{provider}/{account}", summary="A provider's webhook or status callback")
     async def post_webhook(provider: str, account: str, request: Request) -> Response:

@@ -1,5 +1,7 @@
 """What ingest counts, each metric once."""
 
+from collections.abc import Iterable
+
 from prometheus_client import Counter, Histogram
 
 RECEIVED = Counter(
@@ -27,3 +29,12 @@ SECONDS = Histogram(
     ["provider"],
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30),
 )
+
+
+def prepare(providers: Iterable[str]) -> None:
+    """Show at zero what alerts watch: a counter that is born at 1 shows no increase."""
+    for provider in providers:
+        RECEIVED.labels(provider)
+        QUARANTINED.labels(provider)
+        for reason in ("forged", "unavailable"):
+            REFUSED.labels(provider, reason)

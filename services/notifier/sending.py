@@ -63,6 +63,8 @@ class Sending:
             for account in self.accounts
             if self.request(account.provider) is not None
         }
+        for account in self._accounts.values():
+            metrics.UNKNOWN.labels(account.provider)  # a counter that is born at 1 shows no increase
         self._rules = RetryRules(
             timedelta(seconds=self.settings.retry_first_seconds),
             timedelta(seconds=self.settings.retry_most_seconds),

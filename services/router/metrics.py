@@ -41,6 +41,9 @@ CAPACITY = Gauge("parley_router_capacity_conversations", "Room of signed-on Agen
 CAPACITY_USED = Gauge(
     "parley_router_capacity_used_conversations", "What Agents hold, offers included", ["pool"]
 )
+OVERLOADED = Gauge(
+    "parley_router_agents_above_capacity", "Agents who hold more Conversations than they should", ["pool"]
+)
 AGENTS_ON = Gauge("parley_router_agents_signed_on", "Agents signed on and not away", ["pool"])
 OLDEST = Gauge("parley_router_oldest_wait_seconds", "Age of the oldest request in line", ["pool"])
 CONFLICTS = Counter(
@@ -87,11 +90,16 @@ class Measured:
         for queue, depth in found.items():
             QUEUE_DEPTH.labels(name, *queue).set(depth)
         self._queues[name] = set(found) | self._queues.get(name, set())
-        there = [agent for agent in pool.state.agents.values() if agent.signed_on and not agent.away]
+        agents = pool.state.agents
+        there = [agent for agent in agents.values() if agent.signed_on and not agent.away]
         AGENTS_ON.labels(name).set(len(there))
         CAPACITY.labels(name).set(sum(agent.capacity.total for agent in there))
         CAPACITY_USED.labels(name).set(sum(hand.total for hand in pool.hands.values()))
         oldest = pool.queues.oldest()
+        above = (hand.total > agents[id_].capacity.total for id_, hand in pool.hands.items() if id_ in agents)
+        OVERLOADED.labels(name).set(sum(above))
+        for counter in (CONFLICTS, DIVERGED):
+            counter.labels(name)  # a counter that is born at 1 shows no increase
         OLDEST.labels(name).set((now - oldest).total_seconds() if oldest else 0)
 
     def lost(self, pool: str, *, conflict: bool) -> None:
@@ -100,7 +108,7 @@ class Measured:
             CONFLICTS.labels(pool).inc()
         for inbox, kind in self._queues.pop(pool, set()):
             QUEUE_DEPTH.remove(pool, inbox, kind)
-        for gauge in (AGENTS_ON, CAPACITY, CAPACITY_USED, OLDEST):
+        for gauge in (AGENTS_ON, CAPACITY, CAPACITY_USED, OLDEST, OVERLOADED):
             gauge.labels(pool).set(0)
 
     def diverged(self, pool: str) -> None:

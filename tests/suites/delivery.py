@@ -21,6 +21,7 @@ from schemas import ids
 from schemas.common import DeliveryStatus
 from schemas.inbound import DeliveryData, DeliveryReported
 from schemas.topics import DEADLETTERS, MESSAGES_DELIVERY, PARTITIONS
+from services.chassis import metrics
 from services.chassis.broker import KafkaPublisher, Outgoing, partition_of
 from services.chassis.delivery import HANDLED, Consumer, Delivery, Outcome, Refused
 from services.chassis.settings import Settings
@@ -47,6 +48,12 @@ def record(key: str, number: int) -> Outgoing:
     )
     event = DeliveryReported(id=own, occurred_at=data.at, correlation=own, data=data)
     return Outgoing(TOPIC.name, key, event.json_bytes())
+
+
+def lags(group: str) -> dict[str, float]:
+    """Return the lag that is shown of each partition."""
+    samples = [sample for family in metrics.LAG.collect() for sample in family.samples]
+    return {one.labels["partition"]: one.value for one in samples if one.labels["group"] == group}
 
 
 @dataclass
@@ -170,6 +177,9 @@ class DeliverySuite:
         async with self.running(settings, publisher, mark, handle) as stage:
             await until(lambda: handle.total == 500)
             await until(lambda: stage.caught_up_to(0) is not None)
+            await until(lambda: set(lags(mark).values()) == {0})
+            assert set(lags(mark)) == {str(partition) for partition in range(PARTITIONS)}
+        assert lags(mark) == {}, "whoever has the partitions next tells their lag"
         assert all(numbers == sorted(numbers) for numbers in handle.seen.values())
         ends = await self.ends(settings)
         assert await self.committed(settings, mark) == {n: end for n, end in ends.items() if end > 0}

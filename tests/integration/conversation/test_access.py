@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from schemas import ids
+from schemas.conversations import Status
 from schemas.routing import AgentChanged, AgentStateData, ProfilePersonal
 from services.chassis.auth import Principal, Role
 from services.chassis.delivery import Delivery
@@ -76,3 +77,7 @@ async def test_a_customer_without_conversations_is_seen_once_identity_has_told(s
     await store.learn_customers(["made-by-hand"])
     await access.customer(LEA, "made-by-hand")
     await access.customer(ANA, "made-by-hand")
+
+
+async def test_conversations_that_are_not_closed_are_counted_by_status(store: Store) -> None:
+    assert await store.current() == {Status.NEW: len(INBOXES), Status.OPEN: 0, Status.WAITING: 0}

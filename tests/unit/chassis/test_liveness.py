@@ -61,9 +61,11 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_a_client_that_is_behind_and_does_not_move_is_not_alive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made, client = Progress(), Client(position=3, end=9)
+    told: list[dict[TopicPartition, int]] = []
+    made, client = Progress(seen=lambda behind: told.append(dict(behind))), Client(position=3, end=9)
     async with watched(made, client, monkeypatch):
         await until(lambda: not made.alive)
+        assert told[-1] == {TP: 6}  # nothing is polled that would tell the lag otherwise
         client.at = 4
         await until(lambda: made.alive)
 

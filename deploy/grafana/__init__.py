@@ -1,0 +1,1 @@
+"""Grafana: dashboards as tables of Python, written as JSON by `python -m deploy.grafana.generate`."""
