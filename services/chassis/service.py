@@ -113,7 +113,7 @@ async def _stop(service: Service, main: asyncio.Task[None]) -> None:
     for step in service.on_stop:
         await step()
     await service.publisher.stop()
-    service.database.client.close()
+    await service.database.client.close()
 
 
 async def _run(service: Service) -> None:

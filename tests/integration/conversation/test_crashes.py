@@ -26,7 +26,7 @@ async def database(embedded_mongo: str, database_name: str) -> AsyncIterator[Dat
     found = connect(Settings(mongo_url=embedded_mongo, mongo_database=database_name), "conversation")
     await Store(found, crash.Log()).prepare()
     yield found
-    found.client.close()
+    await found.client.close()
 
 
 def threads(database: Any, log: crash.Log) -> Threads:
