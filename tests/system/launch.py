@@ -123,13 +123,14 @@ def running_system(
     *,
     services: Sequence[str] = SERVICES,
     each: int = 2,
+    simulator_port: int | None = None,
     **variables: str,
 ) -> Iterator[System]:
     """Create the topics and run `each` replicas of `services`, with `variables` as settings."""
     directory.mkdir(parents=True, exist_ok=True)
     asyncio.run(create_topics(Settings(kafka_bootstrap_servers=kafka)))
     keys = StackKeys.load_or_make(directory)
-    simulator_port = free_port()
+    simulator_port = simulator_port or free_port()
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),

@@ -1,14 +1,23 @@
-"""Reading a topic from its beginning to its present end."""
+"""Reading a topic from its beginning to its present end, and how far a group has committed it."""
 
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import Topic
+
+Place = tuple[int, int]
+"""Partition and offset."""
 
 
 async def records(bootstrap: str, topic: Topic) -> list[Any]:
     """Return all records of `topic`, validated, each partition in its order."""
+    return [record for _, record in await placed(bootstrap, topic)]
+
+
+async def placed(bootstrap: str, topic: Topic) -> list[tuple[Place, Any]]:
+    """Return the same with the place of each."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:
@@ -16,10 +25,25 @@ async def records(bootstrap: str, topic: Topic) -> list[Any]:
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         await consumer.seek_to_beginning(*partitions)
-        found: list[Any] = []
+        found: list[tuple[Place, Any]] = []
         while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
             for polled in (await consumer.getmany(timeout_ms=200)).values():
-                found += [topic.adapter.validate_json(record.value) for record in polled]
+                found += [
+                    ((record.partition, record.offset), topic.adapter.validate_json(record.value))
+                    for record in polled
+                ]
         return found
     finally:
         await consumer.stop()
+
+
+async def committed(bootstrap: str, group: str, topic: Topic) -> dict[int, int]:
+    """Return the group's committed offset of each partition; 0 where it has committed none."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        offsets = await admin.list_consumer_group_offsets(group)
+    finally:
+        await admin.close()
+    known = {tp.partition: kept.offset for tp, kept in offsets.items() if tp.topic == topic.name}
+    return {number: max(known.get(number, 0), 0) for number in range(topic.partitions)}

@@ -1,4 +1,4 @@
-"""What processes look like from outside while something is wrong: memory, sockets, liveness, membership.
+"""What processes look like from outside while something is wrong: memory, sockets, liveness, rebalances.
 
 Memory and sockets are read from Linux's /proc.
 """
@@ -8,10 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
-from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.system.launch import Process, System
 
@@ -32,6 +30,16 @@ def sockets(process: Process) -> int:
         with suppress(OSError):  # closed meanwhile
             found += str(entry.readlink()).startswith("socket:")
     return found
+
+
+def connections(process: Process, port: int) -> int:
+    """Return how many established connections to `port` (TCP, IPv4) the process has."""
+    own = {str(entry.readlink()) for entry in Path(f"/proc/{process.pid}/fd").iterdir() if entry.is_symlink()}
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(
+        int(row[2].rpartition(":")[2], 16) == port and row[3] == "01" and f"socket:[{row[9]}]" in own
+        for row in rows
+    )
 
 
 @dataclass
@@ -98,22 +106,11 @@ async def watching(watch: Watch) -> AsyncIterator[Watch]:
             await running
 
 
-async def members(kafka: str) -> dict[str, set[str]]:
-    """Return the ids of each consumer group's members; one that left and came back has another id."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        groups = [name for name, _ in await admin.list_consumer_groups()]
-        described: list[Any] = await admin.describe_consumer_groups(groups)
-        return {
-            group[1]: {member[0] for member in group[5]} for answer in described for group in answer.groups
-        }
-    finally:
-        await admin.close()
-
-
 async def rebalances(system: System) -> dict[str, float]:
-    """Return how often the consumers of each replica were given partitions, from its own metrics."""
+    """Return how often the consumers of each replica were given partitions, from its own metrics.
+
+    All members of a group are given theirs anew when any joins or leaves: unchanged, nobody did.
+    """
     async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
         texts = await asyncio.gather(*(http.get(f"{each.url}/metrics") for each in system.processes))
     return {
