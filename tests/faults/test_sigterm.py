@@ -1,0 +1,387 @@
+"""SIGTERM in the middle of work: out in time with code 0, and what is committed is what was done.
+
+Each service is told to stop twice: one of two replicas, whose partitions the other takes over, and then the
+last one, after which nothing moves and offsets can be compared with effects. Then the dependencies are away.
+"""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count, cycle
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from pymongo import AsyncMongoClient
+
+from schemas.topics import (
+    CONVERSATIONS_EVENTS,
+    MESSAGES_IDENTIFIED,
+    MESSAGES_INBOUND,
+    MESSAGES_OUTBOUND,
+    ROUTING_COMMANDS,
+    Topic,
+)
+from tests.servers.apache_kafka import Cluster
+from tests.servers.toxiproxy import Proxy, Toxiproxy
+from tests.system.checker import faults
+from tests.system.client import Client, client_of
+from tests.system.gather import gather
+from tests.system.launch import Process, System, running_system
+from tests.system.play import Diary, number, profile, reply, shown, sms_from, write
+from tests.system.stream import listening
+from tests.system.topics import Place, committed, placed, records
+from tests.system.waiting import until
+
+pytestmark = pytest.mark.timeout(300)
+
+OUT_WITHIN = 25.0
+SESSION_SECONDS = 20
+TAKEN_OVER_WITHIN = SESSION_SECONDS / 2
+"""Who leaves a group tells it: nobody waits for a session to run out."""
+SLOW_MS = 50
+DATABASE = "t_sigterm"
+_customers = count(7000)
+
+
+@pytest.fixture(scope="module")
+def mongo_path(faulty_network: Toxiproxy, embedded_mongo: str) -> Proxy:
+    return faulty_network.proxy("mongo-sigterm", embedded_mongo.removeprefix("mongodb://"))
+
+
+@pytest.fixture(scope="module")
+def system(
+    own_kafka: Cluster, mongo_path: Proxy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    settings = {"MONGO_DATABASE": DATABASE, "SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS)}
+    url = f"mongodb://{mongo_path.address}/?directConnection=true"
+    with running_system(tmp_path_factory.mktemp("sigterm"), own_kafka.bootstrap, url, **settings) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(system: System) -> AsyncIterator[Client]:
+    await system.ready()
+    async with client_of(system.site) as made:
+        yield made
+
+
+# --- the work -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Work:
+    """Customers who write, a lead who answers one of them, Agents who are made known: all are busy."""
+
+    client: Client
+    conversation: str
+    diary: Diary = field(default_factory=Diary)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        senders, agents = cycle([number(next(_customers)) for _ in range(40)]), cycle(range(8))
+        running: set[asyncio.Task[Any]] = set()
+        while not self.stopping.is_set():
+            jobs: list[Awaitable[Any]] = [
+                write(self.client, self.diary, next(senders), f"work {uuid4().hex}"),
+                write(self.client, self.diary, next(senders), f"work {uuid4().hex}"),
+                profile(self.client, f"agent-{next(agents)}"),
+                reply(self.client, self.diary, "lea", self.conversation, f"work {uuid4().hex}"),
+            ]
+            running |= {asyncio.ensure_future(job) for job in jobs}
+            await asyncio.sleep(0.25)
+            while len(running) > 60 and not self.stopping.is_set():
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED, timeout=0.5)
+                running = {job for job in running if not job.done() or job.exception()}
+        await asyncio.gather(*running)
+
+
+@asynccontextmanager
+async def working(client: Client) -> AsyncIterator[Work]:
+    diary, sender, text = Diary(), number(next(_customers)), f"hello {uuid4().hex}"
+    await write(client, diary, sender, text)
+    work = Work(client, (await shown(client, sender, text))["conversation_id"], diary)
+    running = asyncio.create_task(work.run())
+    try:
+        yield work
+    finally:
+        work.stopping.set()
+        await running
+
+
+# --- stopping -----------------------------------------------------------------------------------
+
+
+async def out(process: Process) -> tuple[int, float]:
+    """Send SIGTERM; return the exit code and the seconds until the process was gone."""
+    assert process.running is not None
+    began = monotonic()
+    process.running.send_signal(signal.SIGTERM)
+    while (code := process.running.poll()) is None:
+        assert monotonic() - began < OUT_WITHIN, f"{process.name} is not out after {OUT_WITHIN:g} s"
+        await asyncio.sleep(0.02)
+    process.running = None
+    return code, monotonic() - began
+
+
+@dataclass
+class Metrics:
+    """What a replica says of its consumers, by group and topic."""
+
+    taken: dict[str, float]
+    in_work: float
+
+    @classmethod
+    async def of(cls, http: httpx.AsyncClient, process: Process) -> "Metrics":
+        totals: dict[str, dict[str, float]] = {}
+        for line in (await http.get(f"{process.url}/metrics")).text.splitlines():
+            name, _, rest = line.partition("{")
+            labels, _, value = rest.rpartition("} ")
+            if name.startswith("parley_"):
+                totals.setdefault(name, {})[labels] = float(value)
+        consumed = sum(totals.get("parley_consumed_records_total", {}).values())
+        handled = sum(totals.get("parley_handled_records_total", {}).values())
+        return cls(totals.get("parley_rebalances_total", {}), consumed - handled)
+
+
+async def until_in_a_batch(http: httpx.AsyncClient, process: Process) -> None:
+    """Return as soon as the replica has taken records that it has not handled."""
+    await until(lambda: Metrics.of(http, process), lambda seen: seen.in_work > 0, pause=0.005)
+
+
+async def takes_over(http: httpx.AsyncClient, process: Process, before: Metrics) -> float:
+    """Return the seconds until every group of the replica was given partitions anew."""
+    began = monotonic()
+    await until(
+        lambda: Metrics.of(http, process),
+        lambda seen: all(seen.taken[group] > times for group, times in before.taken.items()),
+    )
+    return monotonic() - began
+
+
+# --- requests in flight -------------------------------------------------------------------------
+
+
+@dataclass
+class InFlight:
+    """A request whose handling has begun: the server has asked for the body and waits for it."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    body: bytes
+
+    @classmethod
+    async def begin(
+        cls, process: Process, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> "InFlight":
+        reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
+        lines = [f"{method} {path} HTTP/1.1", "Host: parley.test", f"Content-Length: {len(body)}"]
+        lines += ["Expect: 100-continue", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        writer.write("\r\n".join(lines).encode())
+        assert b" 100 " in await reader.readuntil(b"\r\n\r\n")
+        return cls(reader, writer, body)
+
+    async def finish(self) -> int:
+        """Send the body; return the status of the answer."""
+        self.writer.write(self.body)
+        answer = await self.reader.read()
+        self.writer.close()
+        assert answer, "the connection was closed without an answer"
+        return int(answer.split()[1])
+
+
+async def request_to(client: Client, process: Process, work: Work) -> InFlight | None:
+    """Begin a request of the kind that the service is for; None for notifier, which has streams only."""
+    service, as_lead = (
+        process.name.rpartition("-")[0],
+        {"Authorization": f"Bearer {client.site.token('lea')}"},
+    )
+    headers = {**as_lead, "Content-Type": "application/json"}
+    if service == "ingest":
+        webhook = sms_from(client, number(next(_customers)), f"in flight {uuid4().hex}")
+        return await InFlight.begin(process, "POST", webhook.path, dict(webhook.headers), webhook.body)
+    known: dict[str, tuple[str, str, Any]] = {
+        "identity": ("POST", "/identity/v1/customers", {"name": "In Flight"}),
+        "conversation": (
+            "PUT",
+            f"/conversation/v1/conversations/{work.conversation}/priority",
+            {"priority": 2},
+        ),
+        "router": ("PUT", "/router/v1/agents/in-flight", {"name": "In Flight", "inboxes": ["support"]}),
+    }
+    if service not in known:
+        return None
+    method, path, body = known[service]
+    return await InFlight.begin(process, method, path, headers, json.dumps(body).encode())
+
+
+async def refuses(process: Process) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", process.port)
+    except OSError:
+        return True
+    writer.close()
+    return False
+
+
+# --- what was done ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A consumer, and how its effects are found."""
+
+    service: str
+    group: str
+    topic: Topic
+    done: Callable[[str, str], Awaitable[set[Place]]]
+    """Given Kafka and MongoDB: the places of all records that have had their effect."""
+
+
+async def identified(kafka: str, _: str) -> set[Place]:
+    ids = {record.id for record in await records(kafka, MESSAGES_IDENTIFIED)}
+    return {place for place, record in await placed(kafka, MESSAGES_INBOUND) if record.id in ids}
+
+
+async def on_timelines(kafka: str, _: str) -> set[Place]:
+    events = await records(kafka, CONVERSATIONS_EVENTS)
+    ids = {event.data.message_id for event in events if event.type == "message.added"}
+    return {place for place, record in await placed(kafka, MESSAGES_IDENTIFIED) if record.id in ids}
+
+
+async def journaled(_: str, mongo: str) -> set[Place]:
+    async with AsyncMongoClient[dict[str, Any]](mongo) as connected:
+        entries = connected[f"{DATABASE}_router"]["journal"].find({}, {"inputs": 1})
+        places = [(each["partition"], each["offset"]) async for entry in entries for each in entry["inputs"]]
+    of_log = [(partition, offset) for partition, offset in places if offset is not None]
+    assert len(of_log) == len(set(of_log)), "a command was handled twice"
+    return set(of_log)
+
+
+async def stored(kafka: str, mongo: str) -> set[Place]:
+    async with AsyncMongoClient[dict[str, Any]](mongo) as connected:
+        sends = connected[f"{DATABASE}_notifier"]["sends"].find({}, {"_id": 1})
+        ids = {each["_id"] async for each in sends}
+    log = await placed(kafka, MESSAGES_OUTBOUND)
+    return {place for place, record in log if str(record.data.message_id) in ids}
+
+
+STAGES = [
+    Stage("identity", "identity", MESSAGES_INBOUND, identified),
+    Stage("conversation", "conversation.messages.identified", MESSAGES_IDENTIFIED, on_timelines),
+    Stage("router", "router", ROUTING_COMMANDS, journaled),
+    Stage("notifier", "notifier.messages.outbound", MESSAGES_OUTBOUND, stored),
+]
+
+
+# --- the tests ----------------------------------------------------------------------------------
+
+
+async def test_what_is_committed_is_what_was_done(
+    client: Client, system: System, mongo_path: Proxy, embedded_mongo: str
+) -> None:
+    notes: list[str] = []
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as http, working(client) as work:
+        mongo_path.poison("latency", latency=SLOW_MS)
+        for stage in STAGES:
+            last, first = system.replicas[stage.service]
+            before = await Metrics.of(http, last)
+            await until_in_a_batch(http, first)
+            (code, seconds), taken = await asyncio.gather(out(first), takes_over(http, last, before))
+            assert (code, taken < TAKEN_OVER_WITHIN) == (0, True), (
+                f"{stage.service}: taken over after {taken:.1f} s"
+            )
+
+            request = await request_to(client, last, work)
+            await until_in_a_batch(http, last)
+            leaving = asyncio.create_task(out(last))
+            if request is not None:
+                await until(lambda last=last: refuses(last), seconds=2, pause=0.02)
+                assert await request.finish() // 100 == 2
+            code, alone = await leaving
+            assert code == 0
+            await compare(system.kafka, embedded_mongo, stage)
+            notes.append(f"{stage.service} {seconds:.1f} and {alone:.1f} s, taken over after {taken:.1f} s")
+            for replica in (last, first):
+                replica.start()
+            await asyncio.gather(*(replica.ready(http) for replica in (last, first)))
+        ingest = system.replicas["ingest"][0]
+        request = await request_to(client, ingest, work)
+        leaving = asyncio.create_task(out(ingest))
+        await until(lambda: refuses(ingest), seconds=2, pause=0.02)
+        assert request is not None
+        assert await request.finish() == 200
+        code, seconds = await leaving
+        assert code == 0
+        notes.append(f"ingest {seconds:.1f} s")
+        ingest.start()
+        await ingest.ready(http)
+        mongo_path.heal()
+    evidence = await gather(client, system.kafka, work.diary)
+    print("\nout after: " + "; ".join(notes))  # noqa: T201  (what the run is for)
+    assert faults(evidence) == []
+
+
+async def compare(kafka: str, mongo: str, stage: Stage) -> None:
+    """What a group has committed has had its effects, and nothing else has: nobody of it is left."""
+    done, offsets = await stage.done(kafka, mongo), await committed(kafka, stage.group, stage.topic)
+    below = {(number, offset) for number, end in offsets.items() for offset in range(end)}
+    assert len(below) > 10
+    assert (sorted(below - done), sorted(done - below)) == ([], []), f"{stage.group}: committed, done"
+
+
+async def test_a_stream_ends_at_once(client: Client, system: System) -> None:
+    replica, other = system.replicas["notifier"]
+    async with listening(f"{replica.url}/notifier/v1/stream", client.site.token("lea")) as heard:
+        code, seconds = await out(replica)
+        await until(lambda: ended(heard), seconds=2)
+        assert (code, seconds < 10) == (0, True), f"out after {seconds:.1f} s with code {code}"
+    replica.start()
+    async with httpx.AsyncClient(trust_env=False) as http:
+        await replica.ready(http)
+        await other.ready(http)
+
+
+async def ended(heard: Any) -> bool:
+    return bool(heard.ended)
+
+
+@pytest.mark.parametrize("away", ["the database is silent", "the database is gone", "Kafka is gone"])
+async def test_a_stop_does_not_wait_for_what_is_away(
+    away: str, client: Client, system: System, mongo_path: Proxy, own_kafka: Cluster
+) -> None:
+    victims = [replicas[0] for replicas in system.replicas.values()]
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as http, working(client) as work:
+        busy = system.replicas["identity"][0]
+        await until_in_a_batch(http, busy)
+        if away == "Kafka is gone":
+            own_kafka.kill()
+        elif away == "the database is gone":
+            mongo_path.cut()
+        else:
+            mongo_path.poison("timeout", timeout=0)
+        try:
+            await until(lambda: unready(http, busy))
+            ends = await asyncio.gather(*(out(victim) for victim in victims))
+        finally:
+            own_kafka.start()
+            mongo_path.heal()
+        for victim in victims:
+            victim.start()
+        await asyncio.gather(*(victim.ready(http) for victim in victims))
+    evidence = await gather(client, system.kafka, work.diary)
+    took = ", ".join(
+        f"{victim.name} {seconds:.1f} s" for victim, (_, seconds) in zip(victims, ends, strict=True)
+    )
+    print(f"\n{away}: {took}")  # noqa: T201  (what the run is for)
+    assert {code for code, _ in ends} == {0}
+    assert faults(evidence) == []
+
+
+async def unready(http: httpx.AsyncClient, process: Process) -> bool:
+    return (await http.get(f"{process.url}/readyz")).status_code == 503
