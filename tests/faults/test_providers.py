@@ -34,11 +34,12 @@ pytestmark = pytest.mark.timeout(240)
 
 AT_ONCE = 4
 SEND_SECONDS = 3
-SICK_CUSTOMERS, REPLIES_EACH, NEIGHBOURS, PROBES = 12, 2, 6, 30
+SICK_CUSTOMERS, REPLIES_EACH, NEIGHBOURS, PROBES = 12, 2, 6, 20
 FACTOR, MORE = 1.5, 50 * MEGABYTE
 """Of each answer at most 1 MB is read, by at most AT_ONCE requests an account."""
-RATIO, SLACK = 3.0, 0.15
-"""How much slower a neighbour's replies may be at the median, and seconds on top for a busy machine."""
+RATIO, SLACK = 2.0, 0.5
+"""How much slower a neighbour's replies may be at the median than just before, and seconds on top for what
+else the machine does meanwhile. Behind the sick account's they would take as long as SEND_SECONDS."""
 _customers = count(5000)
 
 MODES = ["slow", "fail", "rate_limited", "hang", "refuse", "garbage", "huge", "lose_answer"]
@@ -54,8 +55,6 @@ class World:
     """Conversations of Customers of the sick account."""
     neighbours: list[str] = field(default_factory=list)
     diary: Diary = field(default_factory=Diary)
-    usual: list[float] = field(default_factory=list)
-    """Seconds from a neighbour's reply to its provider, while all is well."""
 
 
 def account(name: str, provider: str, api_base: str, **more: Any) -> Json:
@@ -115,13 +114,11 @@ async def client(world: World) -> AsyncIterator[Client]:
     """Give a client; with the first one the Customers write, and a usual day is measured."""
     await world.system.ready()
     async with client_of(world.system.site) as made:
-        if not world.usual:
+        if not world.sick:
             world.sick = await asyncio.gather(*(met(made, world, "sick") for _ in range(SICK_CUSTOMERS)))
             ways = ["sms", "whatsapp"] * (NEIGHBOURS // 2)
             world.neighbours = await asyncio.gather(*(met(made, world, way) for way in ways))
-            async with watching(Watch(world.system.processes)), counting(world):  # the same burden as later
-                await probe(made, world)
-                world.usual = await probe(made, world)
+            await probe(made, world)
         yield made
 
 
@@ -135,6 +132,7 @@ async def test_one_accounts_provider_is(mode: str, client: Client, world: World)
         each: [f"{mode} {uuid4().hex}" for _ in range(REPLIES_EACH)] for each in world.sick
     }
     async with watching(watch), counting(world) as most:
+        usual = await probe(client, world)
         await sicken(client, world, mode)
         try:
             await asyncio.gather(*(in_turn(client, world, each, of_one) for each, of_one in texts.items()))
@@ -143,11 +141,11 @@ async def test_one_accounts_provider_is(mode: str, client: Client, world: World)
             await heal(client, world)
         evidence = await gather(client, system.kafka, world.diary)
 
-    ratio = statistics.median(took) / statistics.median(world.usual)
+    typical, before = statistics.median(took), statistics.median(usual)
     print(  # noqa: T201  (what the run is for)
-        f"\n{mode}: neighbours' replies took {statistics.median(took) * 1000:.0f} ms at the median,"
-        f" {max(took) * 1000:.0f} ms at most (usually {statistics.median(world.usual) * 1000:.0f} and"
-        f" {max(world.usual) * 1000:.0f}; ratio {ratio:.1f}); at most {max(most.values())} connections; {watch.growth()}"
+        f"\n{mode}: neighbours' replies took {typical * 1000:.0f} ms at the median, {max(took) * 1000:.0f} at"
+        f" most (before {before * 1000:.0f} and {max(usual) * 1000:.0f}; ratio {typical / before:.1f});"
+        f" at most {max(most.values())} connections; {watch.growth()}"
     )
     assert faults(evidence) == []
     assert_in_order(evidence.sent, texts)
@@ -155,8 +153,8 @@ async def test_one_accounts_provider_is(mode: str, client: Client, world: World)
         assert {text for of_one in texts.values() for text in of_one} <= {
             each["text"] for each in evidence.sent
         }
-    assert statistics.median(took) < RATIO * statistics.median(world.usual) + SLACK
-    assert max(took) < SEND_SECONDS
+    assert typical < RATIO * before + SLACK
+    assert max(took) < max(usual) + SEND_SECONDS
     assert max(most.get(first.name, 0), most.get(second.name, 0)) <= AT_ONCE
     assert watch.dead == []
     assert watch.swollen(FACTOR, MORE) == []

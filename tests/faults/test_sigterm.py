@@ -65,7 +65,11 @@ def system(
 
 
 @pytest.fixture
-async def client(system: System) -> AsyncIterator[Client]:
+async def client(system: System, mongo_path: Proxy) -> AsyncIterator[Client]:
+    mongo_path.heal()
+    for process in system.processes:
+        if process.running is None:  # left by a test that failed
+            process.start()
     await system.ready()
     async with client_of(system.site) as made:
         yield made
@@ -142,7 +146,7 @@ class Metrics:
         for line in (await http.get(f"{process.url}/metrics")).text.splitlines():
             name, _, rest = line.partition("{")
             labels, _, value = rest.rpartition("} ")
-            if name.startswith("parley_"):
+            if name.startswith("parley_") and rest:
                 totals.setdefault(name, {})[labels] = float(value)
         consumed = sum(totals.get("parley_consumed_records_total", {}).values())
         handled = sum(totals.get("parley_handled_records_total", {}).values())
