@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 import httpx
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
+from pymongo.errors import ServerSelectionTimeoutError
 
+from services.chassis import problems
 from services.chassis.deadline import Deadline
 
 SECONDS = 0.2
@@ -35,6 +37,11 @@ def application() -> tuple[FastAPI, asyncio.Event]:
     async def uploads(request: Request) -> int:
         return len(await request.body())
 
+    @app.get("/fails")
+    async def fails() -> None:
+        raise ServerSelectionTimeoutError
+
+    problems.install(app)
     app.add_middleware(Deadline, seconds=SECONDS)
     return app, ended
 
@@ -66,3 +73,10 @@ async def test_a_body_that_comes_slowly_is_waited_for() -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as http:
         answer = await http.post("/uploads", content=body())
     assert (answer.status_code, answer.text) == (200, "4")
+
+
+async def test_a_database_that_is_away_is_answered_and_raises_nothing_further() -> None:
+    app, _ = application()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as http:
+        answer = await http.get("/fails")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
