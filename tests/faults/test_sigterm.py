@@ -7,7 +7,7 @@ last one, after which nothing moves and offsets can be compared with effects. Th
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count, cycle
@@ -159,9 +159,13 @@ class Metrics:
         return cls(totals.get("parley_rebalances_total", {}), consumed - handled)
 
 
-async def until_in_a_batch(http: httpx.AsyncClient, process: Process) -> None:
-    """Return as soon as the replica has taken records that it has not handled."""
-    await until(lambda: Metrics.of(http, process), lambda seen: seen.in_work > 0, pause=0.005)
+async def in_a_batch(http: httpx.AsyncClient, processes: Sequence[Process]) -> Process:
+    """Return a replica as soon as it has taken records that it has not handled."""
+
+    async def look() -> list[Process]:
+        return [process for process in processes if (await Metrics.of(http, process)).in_work > 0]
+
+    return (await until(look, pause=0.005))[0]
 
 
 async def takes_over(http: httpx.AsyncClient, process: Process, before: Metrics) -> float:
@@ -298,17 +302,20 @@ async def test_what_is_committed_is_what_was_done(
     async with httpx.AsyncClient(trust_env=False, timeout=10) as http, working(client) as work:
         mongo_path.poison("latency", latency=SLOW_MS)
         for stage in STAGES:
-            last, first = system.replicas[stage.service]
-            before = await Metrics.of(http, last)
-            await until_in_a_batch(http, first)
+            replicas = system.replicas[stage.service]
+            before = {process.name: await Metrics.of(http, process) for process in replicas}
+            first = await in_a_batch(http, replicas)
+            last = replicas[first is replicas[0]]
             began = monotonic()
-            (code, seconds), moment = await asyncio.gather(out(first), takes_over(http, last, before))
+            (code, seconds), moment = await asyncio.gather(
+                out(first), takes_over(http, last, before[last.name])
+            )
             taken = moment - began - seconds
             assert code == 0
             assert taken < TAKEN_OVER_WITHIN, f"{stage.service}: taken over {taken:.1f} s after the end"
 
             request = await request_to(client, last, work)
-            await until_in_a_batch(http, last)
+            await in_a_batch(http, [last])
             leaving = asyncio.create_task(out(last))
             if request is not None:
                 await until(lambda last=last: refuses(last), seconds=2, pause=0.02)
@@ -368,7 +375,7 @@ async def test_a_stop_does_not_wait_for_what_is_away(
     victims = [replicas[0] for replicas in system.replicas.values()]
     async with httpx.AsyncClient(trust_env=False, timeout=10) as http, working(client) as work:
         busy = system.replicas["identity"][0]
-        await until_in_a_batch(http, busy)
+        await in_a_batch(http, [busy])
         if away == "Kafka is gone":
             own_kafka.kill()
         elif away == "the database is gone":
