@@ -5,6 +5,7 @@ a WhatsApp number, served by the same replicas.
 """
 
 import asyncio
+import os
 import statistics
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -145,7 +146,7 @@ async def test_one_accounts_provider_is(mode: str, client: Client, world: World)
     print(  # noqa: T201  (what the run is for)
         f"\n{mode}: neighbours' replies took {typical * 1000:.0f} ms at the median, {max(took) * 1000:.0f} at"
         f" most (before {before * 1000:.0f} and {max(usual) * 1000:.0f}; ratio {typical / before:.1f});"
-        f" at most {max(most.values())} connections; {watch.growth()}"
+        f" at most {max(most.values())} connections; {watch.growth()}; machine's load {os.getloadavg()[0]:.1f}"
     )
     assert faults(evidence) == []
     assert_in_order(evidence.sent, texts)
@@ -154,7 +155,7 @@ async def test_one_accounts_provider_is(mode: str, client: Client, world: World)
             each["text"] for each in evidence.sent
         }
     assert typical < RATIO * before + SLACK
-    assert max(took) < max(usual) + SEND_SECONDS
+    assert max(took) < RATIO * max(usual) + SEND_SECONDS
     assert max(most.get(first.name, 0), most.get(second.name, 0)) <= AT_ONCE
     assert watch.dead == []
     assert watch.swollen(FACTOR, MORE) == []

@@ -18,13 +18,15 @@ async def records(bootstrap: str, topic: Topic) -> list[Any]:
 
 async def placed(bootstrap: str, topic: Topic) -> list[tuple[Place, Any]]:
     """Return the same with the place of each."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    # not by `seek_to_beginning`: the reset to the end that `assign` has begun may come after it
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
     await consumer.start()
     try:
         partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning(*partitions)
         found: list[tuple[Place, Any]] = []
         while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
             for polled in (await consumer.getmany(timeout_ms=200)).values():
