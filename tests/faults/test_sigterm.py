@@ -7,7 +7,7 @@ last one, after which nothing moves and offsets can be compared with effects. Th
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count, cycle
@@ -17,26 +17,19 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from pymongo import AsyncMongoClient
 
-from schemas.topics import (
-    CONVERSATIONS_EVENTS,
-    MESSAGES_IDENTIFIED,
-    MESSAGES_INBOUND,
-    MESSAGES_OUTBOUND,
-    ROUTING_COMMANDS,
-    Topic,
-)
 from tests.servers.apache_kafka import Cluster
 from tests.servers.toxiproxy import Proxy, Toxiproxy
 from tests.system.checker import faults
 from tests.system.client import Client, client_of
+from tests.system.effects import STAGES, assert_committed_is_done
 from tests.system.gather import gather
+from tests.system.in_flight import InFlight
 from tests.system.launch import Process, System, running_system
 from tests.system.play import Diary, number, profile, reply, shown, sms_from, write
 from tests.system.stream import listening
-from tests.system.topics import Place, committed, placed, records
 from tests.system.waiting import until
+from tests.system.watch import Metrics, in_a_batch
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -139,35 +132,6 @@ async def out(process: Process) -> tuple[int, float]:
     return code, monotonic() - began
 
 
-@dataclass
-class Metrics:
-    """What a replica says of its consumers, by group and topic."""
-
-    taken: dict[str, float]
-    in_work: float
-
-    @classmethod
-    async def of(cls, http: httpx.AsyncClient, process: Process) -> "Metrics":
-        totals: dict[str, dict[str, float]] = {}
-        for line in (await http.get(f"{process.url}/metrics")).text.splitlines():
-            name, _, rest = line.partition("{")
-            labels, _, value = rest.rpartition("} ")
-            if name.startswith("parley_") and rest:
-                totals.setdefault(name, {})[labels] = float(value)
-        consumed = sum(totals.get("parley_consumed_records_total", {}).values())
-        handled = sum(totals.get("parley_handled_records_total", {}).values())
-        return cls(totals.get("parley_rebalances_total", {}), consumed - handled)
-
-
-async def in_a_batch(http: httpx.AsyncClient, processes: Sequence[Process]) -> Process:
-    """Return a replica as soon as it has taken records that it has not handled."""
-
-    async def look() -> list[Process]:
-        return [process for process in processes if (await Metrics.of(http, process)).in_work > 0]
-
-    return (await until(look, pause=0.005))[0]
-
-
 async def takes_over(http: httpx.AsyncClient, process: Process, before: Metrics) -> float:
     """Return the moment at which every group of the replica has been given partitions anew."""
     await until(
@@ -178,34 +142,6 @@ async def takes_over(http: httpx.AsyncClient, process: Process, before: Metrics)
 
 
 # --- requests in flight -------------------------------------------------------------------------
-
-
-@dataclass
-class InFlight:
-    """A request whose handling has begun: the server has asked for the body and waits for it."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    body: bytes
-
-    @classmethod
-    async def begin(
-        cls, process: Process, method: str, path: str, headers: dict[str, str], body: bytes
-    ) -> "InFlight":
-        reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
-        lines = [f"{method} {path} HTTP/1.1", "Host: parley.test", f"Content-Length: {len(body)}"]
-        lines += ["Expect: 100-continue", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        writer.write("\r\n".join(lines).encode())
-        assert b" 100 " in await reader.readuntil(b"\r\n\r\n")
-        return cls(reader, writer, body)
-
-    async def finish(self) -> int:
-        """Send the body; return the status of the answer."""
-        self.writer.write(self.body)
-        answer = await self.reader.read()
-        self.writer.close()
-        assert answer, "the connection was closed without an answer"
-        return int(answer.split()[1])
 
 
 async def request_to(client: Client, process: Process, work: Work) -> InFlight | None:
@@ -242,56 +178,6 @@ async def refuses(process: Process) -> bool:
     return False
 
 
-# --- what was done ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A consumer, and how its effects are found."""
-
-    service: str
-    group: str
-    topic: Topic
-    done: Callable[[str, str], Awaitable[set[Place]]]
-    """Given Kafka and MongoDB: the places of all records that have had their effect."""
-
-
-async def identified(kafka: str, _: str) -> set[Place]:
-    ids = {record.id for record in await records(kafka, MESSAGES_IDENTIFIED)}
-    return {place for place, record in await placed(kafka, MESSAGES_INBOUND) if record.id in ids}
-
-
-async def on_timelines(kafka: str, _: str) -> set[Place]:
-    events = await records(kafka, CONVERSATIONS_EVENTS)
-    ids = {event.data.message_id for event in events if event.type == "message.added"}
-    return {place for place, record in await placed(kafka, MESSAGES_IDENTIFIED) if record.id in ids}
-
-
-async def journaled(_: str, mongo: str) -> set[Place]:
-    async with AsyncMongoClient[dict[str, Any]](mongo) as connected:
-        entries = connected[f"{DATABASE}_router"]["journal"].find({}, {"inputs": 1})
-        places = [(each["partition"], each["offset"]) async for entry in entries for each in entry["inputs"]]
-    of_log = [(partition, offset) for partition, offset in places if offset is not None]
-    assert len(of_log) == len(set(of_log)), "a command was handled twice"
-    return set(of_log)
-
-
-async def stored(kafka: str, mongo: str) -> set[Place]:
-    async with AsyncMongoClient[dict[str, Any]](mongo) as connected:
-        sends = connected[f"{DATABASE}_notifier"]["sends"].find({}, {"_id": 1})
-        ids = {each["_id"] async for each in sends}
-    log = await placed(kafka, MESSAGES_OUTBOUND)
-    return {place for place, record in log if str(record.data.message_id) in ids}
-
-
-STAGES = [
-    Stage("identity", "identity", MESSAGES_INBOUND, identified),
-    Stage("conversation", "conversation.messages.identified", MESSAGES_IDENTIFIED, on_timelines),
-    Stage("router", "router", ROUTING_COMMANDS, journaled),
-    Stage("notifier", "notifier.messages.outbound", MESSAGES_OUTBOUND, stored),
-]
-
-
 # --- the tests ----------------------------------------------------------------------------------
 
 
@@ -322,7 +208,7 @@ async def test_what_is_committed_is_what_was_done(
                 assert await request.finish() // 100 == 2
             code, alone = await leaving
             assert code == 0
-            await compare(system.kafka, embedded_mongo, stage)
+            await assert_committed_is_done(stage, system.kafka, embedded_mongo, DATABASE)
             notes.append(f"{stage.service} {seconds:.1f} and {alone:.1f} s, taken over {taken:.1f} s later")
             for replica in (last, first):
                 replica.start()
@@ -342,14 +228,6 @@ async def test_what_is_committed_is_what_was_done(
     evidence = await gather(client, system.kafka, work.diary)
     print("\nout after: " + "; ".join(notes))  # noqa: T201  (what the run is for)
     assert faults(evidence) == []
-
-
-async def compare(kafka: str, mongo: str, stage: Stage) -> None:
-    """What a group has committed has had its effects, and nothing else has: nobody of it is left."""
-    done, offsets = await stage.done(kafka, mongo), await committed(kafka, stage.group, stage.topic)
-    below = {(number, offset) for number, end in offsets.items() for offset in range(end)}
-    assert len(below) > 10
-    assert (sorted(below - done), sorted(done - below)) == ([], []), f"{stage.group}: committed, done"
 
 
 async def test_a_stream_ends_at_once(client: Client, system: System) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from tests.system.launch import Process, System
+from tests.system.waiting import until
 
 MEGABYTE = 1_000_000
 _PAUSE = 0.25
@@ -121,3 +122,32 @@ async def rebalances(system: System) -> dict[str, float]:
         )
         for process, answer in zip(system.processes, texts, strict=True)
     }
+
+
+@dataclass
+class Metrics:
+    """What a replica says of its consumers, by group and topic."""
+
+    taken: dict[str, float]
+    in_work: float
+
+    @classmethod
+    async def of(cls, http: httpx.AsyncClient, process: Process) -> "Metrics":
+        totals: dict[str, dict[str, float]] = {}
+        for line in (await http.get(f"{process.url}/metrics")).text.splitlines():
+            name, _, rest = line.partition("{")
+            labels, _, value = rest.rpartition("} ")
+            if name.startswith("parley_") and rest:
+                totals.setdefault(name, {})[labels] = float(value)
+        consumed = sum(totals.get("parley_consumed_records_total", {}).values())
+        handled = sum(totals.get("parley_handled_records_total", {}).values())
+        return cls(totals.get("parley_rebalances_total", {}), consumed - handled)
+
+
+async def in_a_batch(http: httpx.AsyncClient, processes: Sequence[Process]) -> Process:
+    """Return a replica as soon as it has taken records that it has not handled."""
+
+    async def look() -> list[Process]:
+        return [process for process in processes if (await Metrics.of(http, process)).in_work > 0]
+
+    return (await until(look, pause=0.005))[0]
