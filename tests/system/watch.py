@@ -113,14 +113,9 @@ async def rebalances(system: System) -> dict[str, float]:
     All members of a group are given theirs anew when any joins or leaves: unchanged, nobody did.
     """
     async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
-        texts = await asyncio.gather(*(http.get(f"{each.url}/metrics") for each in system.processes))
+        seen = await asyncio.gather(*(Metrics.of(http, process) for process in system.processes))
     return {
-        process.name: sum(
-            float(line.rpartition(" ")[2])
-            for line in answer.text.splitlines()
-            if line.startswith("parley_rebalances_total{")
-        )
-        for process, answer in zip(system.processes, texts, strict=True)
+        process.name: sum(each.taken.values()) for process, each in zip(system.processes, seen, strict=True)
     }
 
 
