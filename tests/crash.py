@@ -54,7 +54,7 @@ class Log:
 
 
 class Database:
-    """A motor database whose writes may crash just before, or just after, they are done."""
+    """A database whose writes may crash just before, or just after, they are done."""
 
     def __init__(self, real: Any, fuse: Fuse) -> None:
         self._real, self._fuse = real, fuse

@@ -3,7 +3,7 @@
 import hashlib
 
 from bson import ObjectId
-from motor.motor_asyncio import AsyncIOMotorGridFSBucket
+from gridfs import AsyncGridFSBucket
 
 from schemas.common import BlobRef
 from services.chassis.mongo import Database
@@ -13,7 +13,7 @@ class Blobs:
     """A store of immutable bytes in the service's own database."""
 
     def __init__(self, database: Database) -> None:
-        self._bucket = AsyncIOMotorGridFSBucket(database, bucket_name="blobs")
+        self._bucket = AsyncGridFSBucket(database, bucket_name="blobs")
 
     async def put(self, data: bytes, content_type: str | None = None, filename: str | None = None) -> BlobRef:
         """Store `data` and return where it is. The same bytes may be stored more than once."""

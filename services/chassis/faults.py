@@ -19,6 +19,10 @@ class RecordTooLarge(Exception):  # noqa: N818  (a fate, not a fault)
     """The record is larger than any broker of ours takes."""
 
 
+DEPENDENCY_ERRORS = (BrokerUnavailable, PyMongoError, KafkaError, OSError, TimeoutError)
+"""What a database, a broker or the network may raise."""
+
+
 def is_transient(error: BaseException) -> bool:
     """Return whether the same work may succeed later without any change to it."""
     if isinstance(error, BulkWriteError):
@@ -28,4 +32,4 @@ def is_transient(error: BaseException) -> bool:
         return error.code not in _NEVER
     if isinstance(error, DocumentTooLarge | BSONError):
         return False
-    return isinstance(error, BrokerUnavailable | PyMongoError | KafkaError | OSError | TimeoutError)
+    return isinstance(error, DEPENDENCY_ERRORS)

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import UUID, uuid4
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pymongo import ASCENDING
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from schemas import ids
 from services.chassis.clock import Clock, utc_now
@@ -21,6 +22,7 @@ from services.chassis.problems import Problem, unavailable
 
 _KEPT = timedelta(hours=24)
 _LEASE = timedelta(seconds=15)
+_FREE_SECONDS = 1.0
 _LONGEST_KEY = 255
 
 
@@ -88,12 +90,18 @@ class Commands:
                 await self._collection.delete_one({"_id": str(command), "answer": None})
             raise
         except BaseException:
-            await self._collection.update_one(
-                {"_id": str(command), "answer": None}, {"$set": {"until": self._clock()}}
-            )
+            await self._free(command)
             raise
         await self._keep(command, answer)
         return answer
+
+    async def _free(self, command: UUID) -> None:
+        """Let it be run again at once; where the database is away, once its lease is over."""
+        with suppress(PyMongoError, TimeoutError):
+            async with asyncio.timeout(_FREE_SECONDS):
+                await self._collection.update_one(
+                    {"_id": str(command), "answer": None}, {"$set": {"until": self._clock()}}
+                )
 
     async def _claim(self, command: UUID, digest: str) -> Answer | None:
         """Return None when the command is ours to run, else the answer it had."""

@@ -1,19 +1,21 @@
-"""The one place, besides the services' `store.py`, that knows motor."""
+"""The one place, besides the services' `store.py`, that knows MongoDB's client."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from bson.codec_options import CodecOptions
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
 from pymongo.write_concern import WriteConcern
 
 from services.chassis.settings import Settings
 
 Document = dict[str, Any]
-Client = AsyncIOMotorClient[Document]
-Database = AsyncIOMotorDatabase[Document]
-Collection = AsyncIOMotorCollection[Document]
+Client = AsyncMongoClient[Document]
+Database = AsyncDatabase[Document]
+Collection = AsyncCollection[Document]
 
 DUPLICATE_KEY = 11000
 _BY_ID = {"_id": 1}
@@ -23,15 +25,18 @@ _CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True)
 def connect(settings: Settings, service: str) -> Database:
     """Return the service's database. Nothing is sent until it is first used.
 
-    Times are read back as UTC; writes wait for the majority; a server that is away fails an
-    operation after two seconds.
+    Times are read back as UTC; writes wait for the majority. An operation fails after two seconds when
+    no server is there or all connections are in use, and after ten when a server takes a request and
+    says nothing (twenty where the client tries once more). `mongo_url` may hold `directConnection=true`,
+    for a member that is not reached by the name the others know it by.
     """
-    client: Client = AsyncIOMotorClient(
+    client: Client = AsyncMongoClient(
         settings.mongo_url,
-        serverSelectionTimeoutMS=2000,
-        connectTimeoutMS=2000,
-        socketTimeoutMS=20000,
-        retryWrites=True,
+        serverSelectionTimeoutMS=2_000,
+        connectTimeoutMS=2_000,
+        waitQueueTimeoutMS=2_000,
+        socketTimeoutMS=10_000,
+        maxPoolSize=50,
         appname=f"parley-{service}",
     )
     return client.get_database(

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from services.chassis.faults import is_transient
+from services.chassis.faults import DEPENDENCY_ERRORS, is_transient
 from services.chassis.logging import log
 
 TYPE_BASE = "https://parley.example/problems/"
@@ -124,3 +124,8 @@ def install(app: FastAPI) -> None:
             return response(unavailable("a dependency"))
         log.error("request_failed", route=path, error=type(error).__name__, exc_info=error)
         return response(Problem(500, "Internal Server Error", "the request failed; it has been logged"))
+
+    for (
+        kind
+    ) in DEPENDENCY_ERRORS:  # named, they are answered and done with; Exception's handler raises them on
+        app.exception_handler(kind)(on_fault)

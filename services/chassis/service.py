@@ -1,8 +1,9 @@
 """One function composes a service: routes, consumers, loops, health, metrics."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import uvicorn
@@ -13,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from services.chassis import logging, metrics, problems
 from services.chassis.auth import Authenticator
 from services.chassis.broker import KafkaPublisher
+from services.chassis.deadline import Deadline
 from services.chassis.delivery import Consumer
 from services.chassis.faults import is_transient
 from services.chassis.logging import log
@@ -24,6 +26,9 @@ from services.chassis.tail import Tail
 
 Step = Callable[[], Awaitable[None]]
 _CHECK_SECONDS = 3.0
+_ANSWER_SECONDS, _LEAVE_SECONDS, _CLOSE_SECONDS = 4, 3.0, 2.0
+"""A stop: requests are answered, work in flight drains, consumers leave their groups, clients close. With
+the drain timeout these are all it takes."""
 
 
 @dataclass
@@ -68,6 +73,7 @@ def build(service: Service) -> FastAPI:
     )
     app.state.authenticator = Authenticator(service.settings)
     problems.install(app)
+    app.add_middleware(Deadline, seconds=service.settings.request_timeout_seconds)
     app.add_middleware(Measured, service=service.name)
     app.include_router(service.router, prefix=prefix)
     health = _health(service)
@@ -76,19 +82,38 @@ def build(service: Service) -> FastAPI:
     return app
 
 
+class _Server(uvicorn.Server):
+    """Ends with code 0 when it was asked to stop; uvicorn's own would die of the signal it has heeded."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
+
 def serve(build_app: Callable[[], FastAPI], settings: Settings) -> None:
-    """Run the service alone until SIGINT or SIGTERM."""
+    """Run the service alone until SIGINT or SIGTERM.
+
+    Then no connection is taken any more, streams end, requests in flight are answered, and what is
+    consumed is finished and committed.
+    """
     logging.configure(settings.log_level)
-    uvicorn.run(
-        build_app,
-        factory=True,  # composed inside the loop it runs in: GridFS binds to a loop when it is made
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        forwarded_allow_ips=settings.forwarded_allow_ips,
-        timeout_graceful_shutdown=5,
+    server = _Server(
+        uvicorn.Config(
+            build_app,
+            factory=True,  # composed inside the loop it runs in
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            forwarded_allow_ips=settings.forwarded_allow_ips,
+            timeout_graceful_shutdown=_ANSWER_SECONDS,
+        )
     )
+    server.run()
+    if not server.started:
+        sys.exit("the service did not start")
 
 
 @asynccontextmanager
@@ -105,15 +130,23 @@ async def _stop(service: Service, main: asyncio.Task[None]) -> None:
     runners: list[Stage | Tail] = [*service.stages.values(), *service.tails]
     stops = [asyncio.create_task(runner.stop()) for runner in runners]
     main.cancel()
-    _, late = await asyncio.wait([main, *stops], timeout=service.settings.drain_timeout_seconds + 1)
+    limit = service.settings.drain_timeout_seconds + _LEAVE_SECONDS
+    _, late = await asyncio.wait([main, *stops], timeout=limit)
     if late:
         log.warning("stop_timed_out", service=service.name)
     for task in late:
         task.cancel()
-    for step in service.on_stop:
-        await step()
-    await service.publisher.stop()
-    service.database.client.close()
+    steps = [*service.on_stop, service.publisher.stop, service.database.client.close]
+    await asyncio.gather(*(_closed(service, step) for step in steps))
+
+
+async def _closed(service: Service, step: Step) -> None:
+    """Close a client; one that waits for a dependency that is away is left to the end of the process."""
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await step()
+    except Exception as error:  # noqa: BLE001  (a stop goes on whatever fails)
+        log.warning("close_failed", service=service.name, error=type(error).__name__)
 
 
 async def _run(service: Service) -> None:
@@ -134,10 +167,11 @@ async def _run(service: Service) -> None:
         for task in tasks[len(runners) :]:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=service.settings.drain_timeout_seconds)
-            for task in tasks:
+            _, late = await asyncio.wait(tasks, timeout=service.settings.drain_timeout_seconds)
+            for task in late:
                 task.cancel()
-            await asyncio.wait(tasks, timeout=1)
+            if late:
+                await asyncio.wait(late, timeout=_LEAVE_SECONDS)
 
 
 async def _prepare(service: Service) -> None:

@@ -45,6 +45,11 @@ class Settings(BaseSettings):
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="proxies whose X-Forwarded-For is believed, by comma; `*` for all"
     )
+    request_timeout_seconds: float = Field(
+        12.0, gt=0, description="a request that a dependency holds up for so long is answered 503"
+    )
     drain_timeout_seconds: float = Field(
-        18.0, gt=0, description="longest wait for work in flight at a rebalance or at shutdown"
+        14.0,
+        gt=0,
+        description="longest wait for work in flight at a rebalance or a stop; a stop may take 9 s more",
     )

@@ -313,7 +313,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
             except (KafkaError, TimeoutError) as error:
                 # the records come again and are duplicates then
                 metrics.COMMIT_FAILURES.labels(*self._names, type(error).__name__).inc()
-                if self._revoking or not getattr(error, "retriable", False):
+                if self._revoking or self._stopping.is_set() or not getattr(error, "retriable", False):
                     return
                 await asyncio.sleep(_backoff(attempt))
             else:

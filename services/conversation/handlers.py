@@ -1,10 +1,12 @@
 """Load, decide, save, drain: the same few round trips for a batch from Kafka, a command and a timer."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from schemas import ids
 from services.chassis.clock import Clock, utc_now
@@ -84,6 +86,7 @@ class Threads:
     inboxes: Inboxes
     next_due: Callable[[Thread, Mapping[str, Inbox]], datetime | None]
     clock: Clock = utc_now
+    _turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def _due(self, thread: Thread) -> datetime | None:
         return self.next_due(thread, self.inboxes)
@@ -156,7 +159,19 @@ class Threads:
 
         `decide` may raise to refuse. A change that is saved stands even where Kafka is away: its
         records go out once it is back.
+
+        Commands to one thread take turns here: at once they would each lose to all others.
         """
+        async with self._turns.setdefault(customer_id, asyncio.Lock()):
+            return await self._command(customer_id, command, decide, correlation)
+
+    async def _command(
+        self,
+        customer_id: str,
+        command: UUID,
+        decide: Callable[[Draft], None],
+        correlation: UUID | None,
+    ) -> Thread:
         for _ in range(MOST_TRIES):
             item = (await self.store.load([customer_id]))[customer_id]
             if command not in item.thread.commands:

@@ -116,7 +116,7 @@ class Store:
         """
         customer = made.profile.customer_id
         try:
-            async with await self._client.start_session() as session, session.start_transaction():
+            async with self._client.start_session() as session, await session.start_transaction():
                 await self.customers.update_one(*_saved(made), upsert=True, session=session)
                 if detach:
                     gone = {

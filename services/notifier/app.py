@@ -44,7 +44,7 @@ def build_app(
     settings = settings or NotifierSettings()
     publisher = publisher or KafkaPublisher(settings, NAME)
     database = database if database is not None else connect(settings, NAME)
-    client = client or httpx.AsyncClient(timeout=settings.send_timeout_seconds)
+    client = client or provider_client(settings)
     accounts = Accounts.load(settings.accounts_file, settings.provider_api_base)
 
     store = Store(database, publisher, clock, timedelta(days=settings.parked_days))
@@ -106,6 +106,18 @@ def build_app(
             ],
             on_stop=[client.aclose],
         )
+    )
+
+
+def provider_client(settings: NotifierSettings) -> httpx.AsyncClient:
+    """Return what asks providers.
+
+    Without a common limit: `sends_at_once` limits each account, and a slow one must not use up all.
+    """
+    return httpx.AsyncClient(
+        timeout=settings.send_timeout_seconds,
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
+        headers={"Accept-Encoding": "identity"},
     )
 
 

@@ -55,6 +55,8 @@ class Sending:
     clock: Clock = utc_now
     spread: Callable[[], float] = random.random
     _wakes: dict[str, asyncio.Event] = field(default_factory=dict)
+    _resting: dict[str, datetime] = field(default_factory=dict)
+    """Until when an account whose provider takes nothing from it is left alone, by this replica."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -110,7 +112,7 @@ class Sending:
         try:
             while not self._stopping.is_set():
                 self._wake(source).clear()
-                while len(out) < self.settings.sends_at_once and not self._stopping.is_set():
+                while len(out) < self.settings.sends_at_once and self._may_claim(source):
                     claimed = await self._claim(source)
                     if claimed is None:
                         break
@@ -125,6 +127,11 @@ class Sending:
             for task in out:
                 task.cancel()
             await asyncio.gather(*out, return_exceptions=True)
+
+    def _may_claim(self, source: str) -> bool:
+        """The regular look wakes an account again after its rest, since what waits is still due."""
+        rests = source in self._resting and self.clock() < self._resting[source]
+        return not rests and not self._stopping.is_set()
 
     async def _claim(self, source: str) -> Send | None:
         claim = str(uuid4())
@@ -206,6 +213,9 @@ class Sending:
         if isinstance(outcome, Retry):
             metrics.RETRIES.labels(provider).inc()
             code, after, spread = outcome.code, outcome.after_seconds, self.spread()
+            if outcome.whole_account:
+                rest = min(after or self.settings.retry_first_seconds, self.settings.retry_most_seconds)
+                self._resting[claimed.source] = now + timedelta(seconds=rest)
             return lambda send: postpone(
                 send, now, self._rules, claim=claimed.claim, code=code, after_seconds=after, spread=spread
             )

@@ -145,7 +145,7 @@ class Store:
         free = [lane for lane in asked if lane not in headed]
         if not free:
             return
-        firsts = self._sends.aggregate(
+        firsts = await self._sends.aggregate(
             [
                 {"$match": {"lane": {"$in": free}, "state": State.WAITING.value}},
                 {"$sort": {"lane": 1, "seq": 1}},
@@ -204,7 +204,7 @@ class Store:
 
     async def waiting(self) -> dict[str, int]:
         """Return how many messages of each account no provider has taken yet."""
-        rows = self._sends.aggregate(
+        rows = await self._sends.aggregate(
             [
                 {"$match": {"state": State.WAITING.value}},
                 {"$group": {"_id": "$source", "count": {"$sum": 1}}},

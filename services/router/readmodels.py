@@ -58,7 +58,7 @@ class ReadModels:
         """Return each Inbox and class with depth, oldest, expected wait and Agents with room."""
         waiting = {
             (row["_id"]["inbox"], row["_id"]["channel_class"]): row
-            async for row in self._requests.aggregate(
+            async for row in await self._requests.aggregate(
                 [
                     {"$match": {"state": {"$in": list(_UNASSIGNED)}}},
                     {

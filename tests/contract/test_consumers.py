@@ -32,7 +32,7 @@ CASES = [(service, name) for topic in TOPICS for service in topic.consumers for 
 async def database(embedded_mongo: str, database_name: str) -> AsyncIterator[Database]:
     found = connect(Settings(mongo_url=embedded_mongo, mongo_database=database_name), "contract")
     yield found
-    found.client.close()
+    await found.client.close()
 
 
 class Replay:

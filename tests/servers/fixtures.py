@@ -2,7 +2,7 @@
 
 `embedded_mongo` and `embedded_kafka` come from wheels and are always there. `real_kafka` is an
 Apache Kafka; where Java or Maven is missing its tests are skipped, unless PARLEY_REQUIRE_KAFKA is
-set: then they fail.
+set: then they fail. `faulty_network` needs Go in the same way.
 """
 
 import os
@@ -14,6 +14,7 @@ import pytest
 from deploy.local import servers
 from deploy.local.pacing import pace_empty_fetches
 from tests.servers.apache_kafka import Cluster, KafkaUnavailableError, apache_kafka
+from tests.servers.toxiproxy import Toxiproxy, ToxiproxyUnavailableError, toxiproxy
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +54,18 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def real_kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Give an Apache Kafka of three nodes, replication 3, min.insync.replicas 2."""
     yield from _real(tmp_path_factory, 3)
+
+
+@pytest.fixture(scope="session")
+def faulty_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toxiproxy]:
+    """Give a Toxiproxy that proxies nothing yet."""
+    try:
+        with toxiproxy(tmp_path_factory.mktemp("toxiproxy")) as running:
+            yield running
+    except ToxiproxyUnavailableError as missing:
+        if os.environ.get("PARLEY_REQUIRE_KAFKA"):
+            raise
+        pytest.skip(str(missing))
 
 
 def _real(tmp_path_factory: pytest.TempPathFactory, nodes: int) -> Iterator[Cluster]:

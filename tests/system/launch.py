@@ -129,6 +129,7 @@ def running_system(
     started: int | None = None,
     replication: int = 1,
     modules: Mapping[str, str] | None = None,
+    simulator_port: int | None = None,
     **variables: str,
 ) -> Iterator[System]:
     """Create the topics and run `each` replicas of `services`, with `variables` as settings.
@@ -138,7 +139,7 @@ def running_system(
     directory.mkdir(parents=True, exist_ok=True)
     asyncio.run(create_topics(Settings(kafka_bootstrap_servers=kafka), replication_factor=replication))
     keys = StackKeys.load_or_make(directory)
-    simulator_port = free_port()
+    simulator_port = simulator_port or free_port()
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),

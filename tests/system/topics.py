@@ -1,15 +1,24 @@
-"""Reading a topic from its beginning to its present end."""
+"""Reading a topic from its beginning to its present end, and how far a group has committed it."""
 
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import Topic
+
+Place = tuple[int, int]
+"""Partition and offset."""
 
 
 async def records(bootstrap: str, topic: Topic) -> list[Any]:
     """Return all records of `topic`, validated, each partition in its order."""
-    # not by seeking: a reset to the end that is under way would win over it, and nothing would be read
+    return [record for _, record in await placed(bootstrap, topic)]
+
+
+async def placed(bootstrap: str, topic: Topic) -> list[tuple[Place, Any]]:
+    """Return the same with the place of each."""
+    # not by `seek_to_beginning`: the reset to the end that `assign` has begun may come after it
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
     )
@@ -18,12 +27,27 @@ async def records(bootstrap: str, topic: Topic) -> list[Any]:
         partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
         consumer.assign(partitions)
         begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-        found: list[Any] = []
+        found: list[tuple[Place, Any]] = []
         while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
             for polled in (await consumer.getmany(timeout_ms=200)).values():
-                found += [topic.adapter.validate_json(record.value) for record in polled]
+                found += [
+                    ((record.partition, record.offset), topic.adapter.validate_json(record.value))
+                    for record in polled
+                ]
     finally:
         await consumer.stop()
     expected = sum(ends[tp] - begins[tp] for tp in partitions)
     assert len(found) >= expected, f"{topic.name} has {expected} records, and {len(found)} were read"
     return found
+
+
+async def committed(bootstrap: str, group: str, topic: Topic) -> dict[int, int]:
+    """Return the group's committed offset of each partition; 0 where it has committed none."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        offsets = await admin.list_consumer_group_offsets(group)
+    finally:
+        await admin.close()
+    known = {tp.partition: kept.offset for tp, kept in offsets.items() if tp.topic == topic.name}
+    return {number: max(known.get(number, 0), 0) for number in range(topic.partitions)}

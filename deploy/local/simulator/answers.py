@@ -1,7 +1,29 @@
-"""Two ways not to answer, for every provider alike."""
+"""Ways not to answer, for every provider alike."""
 
-from starlette.responses import Response
+from collections.abc import AsyncIterator
+
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
+
+from deploy.local.simulator.behaviour import Mode
+
+_PART, _PARTS = b"x" * 65_536, 8_000
+"""Half a gigabyte."""
+
+
+def spoilt(mode: Mode) -> Response | None:
+    """Return what `mode` answers to a message that was sent; None for the provider's own answer."""
+    if mode is Mode.LOSE_ANSWER:
+        return BrokenAnswer()
+    if mode is Mode.GARBAGE:
+        return Response(b"\x00<html>\xff{", media_type="application/json")
+    return StreamingResponse(_endless(), media_type="application/json") if mode is Mode.HUGE else None
+
+
+async def _endless() -> AsyncIterator[bytes]:
+    yield b'{"sid": "'
+    for _ in range(_PARTS):
+        yield _PART
 
 
 class NoAnswer(Response):

@@ -8,7 +8,7 @@ from typing import Any, cast
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from deploy.local.simulator.answers import BrokenAnswer, NoAnswer
+from deploy.local.simulator.answers import NoAnswer, spoilt
 from deploy.local.simulator.behaviour import Behaviours, Mode
 from deploy.local.simulator.sent import Sent
 from services.chassis.accounts import Account, Accounts
@@ -36,7 +36,7 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent) -> APIRouter:
         missing = [name for name in ("From", "To", "Message-ID", "Date") if not mail[name]]
         if missing:
             return JSONResponse({"error": f"missing header: {', '.join(missing)}"}, 422)
-        mode = behaviours.take(PROVIDER)
+        mode = await behaviours.take(account)
         if mode in _REFUSALS:
             status, error = _REFUSALS[mode]
             return JSONResponse(
@@ -45,9 +45,7 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent) -> APIRouter:
         if mode is Mode.HANG:
             return NoAnswer()
         _remember(sent, account, mail)
-        return (
-            BrokenAnswer() if mode is Mode.LOSE_ANSWER else JSONResponse({"id": str(mail["Message-ID"])}, 202)
-        )
+        return spoilt(mode) or JSONResponse({"id": str(mail["Message-ID"])}, 202)
 
     return routes
 

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from deploy.local.signing import twilio_signature
-from deploy.local.simulator.answers import BrokenAnswer, NoAnswer
+from deploy.local.simulator.answers import NoAnswer, spoilt
 from deploy.local.simulator.behaviour import Behaviours, Mode
 from deploy.local.simulator.callbacks import Callback, Callbacks
 from deploy.local.simulator.sent import Sent
@@ -59,7 +59,7 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
         form = dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
         try:
             account = _account(accounts, account_sid, request, form)
-            mode = _mode(behaviours)
+            mode = _accepted(await behaviours.take(account))
         except TwilioError as error:
             return error.response()
         if mode is Mode.HANG:
@@ -70,15 +70,12 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
             callbacks.schedule(
                 list(_statuses(account, callback, _status_params(sid, form, account_sid), mode))
             )
-        if mode is Mode.LOSE_ANSWER:
-            return BrokenAnswer()
-        return JSONResponse(_resource(account_sid, sid, form), 201)
+        return spoilt(mode) or JSONResponse(_resource(account_sid, sid, form), 201)
 
     return routes
 
 
-def _mode(behaviours: Behaviours) -> Mode:
-    mode = behaviours.take(PROVIDER)
+def _accepted(mode: Mode) -> Mode:
     if mode in _REFUSALS:
         raise TwilioError(*_REFUSALS[mode])
     return mode

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from deploy.local.signing import meta_signature
-from deploy.local.simulator.answers import BrokenAnswer, NoAnswer
+from deploy.local.simulator.answers import NoAnswer, spoilt
 from deploy.local.simulator.behaviour import Behaviours, Mode
 from deploy.local.simulator.callbacks import Callback, Callbacks
 from deploy.local.simulator.sent import Sent
@@ -74,7 +74,7 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
         try:
             account = _account(accounts, version, phone_number_id, request)
             message = _message(await request.body())
-            mode = _mode(behaviours)
+            mode = _accepted(await behaviours.take(account))
         except GraphError as error:
             return error.response()
         if mode is Mode.HANG:
@@ -89,18 +89,15 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
             callback_data=message.callback_data,
         )
         callbacks.schedule(list(_statuses(account, callbacks.public_url, wamid, message, mode)))
-        if mode is Mode.LOSE_ANSWER:
-            return BrokenAnswer()
         contact = {"input": message.to, "user_id" if message.by_user_id else "wa_id": message.to.lstrip("+")}
-        return JSONResponse(
+        return spoilt(mode) or JSONResponse(
             {"messaging_product": "whatsapp", "contacts": [contact], "messages": [{"id": wamid}]}
         )
 
     return routes
 
 
-def _mode(behaviours: Behaviours) -> Mode:
-    mode = behaviours.take(PROVIDER)
+def _accepted(mode: Mode) -> Mode:
     if mode in _REFUSALS:
         raise GraphError(*_REFUSALS[mode])
     return mode

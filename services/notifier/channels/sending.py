@@ -44,12 +44,16 @@ def refused(code: object, kind: RefusalKind) -> Refused:
 
 
 class Retry(Exception):  # noqa: N818  (an outcome, raised)
-    """The provider certainly did not take it; try again, after `after_seconds` if it says so."""
+    """The provider certainly did not take it; try again, after `after_seconds` if it says so.
 
-    def __init__(self, after_seconds: float | None, code: str) -> None:
+    `whole_account`: it takes nothing from the account until then, whoever the recipient.
+    """
+
+    def __init__(self, after_seconds: float | None, code: str, *, whole_account: bool = False) -> None:
         super().__init__(code)
         self.after_seconds = after_seconds
         self.code = code
+        self.whole_account = whole_account
 
 
 class Unknown(Exception):  # noqa: N818  (an outcome, raised)
@@ -72,6 +76,8 @@ class Send(Protocol):
         """
 
 
+ANSWER_BYTES = 1_000_000
+"""Longest answer that is read; none that means something comes near."""
 _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _CANNOT_LEAVE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError)
 
@@ -81,18 +87,31 @@ async def post(
     url: str,
     **content: Any,  # noqa: ANN401  (httpx's own parameters)
 ) -> httpx.Response:
-    """Return the provider's answer to a POST.
+    """Return the provider's answer to a POST; of one above ANSWER_BYTES only the status and headers.
 
     Raises Retry when the request never left, Refused when it cannot be built, else Unknown.
     """
     try:
-        return await client.post(url, follow_redirects=False, **content)
+        async with client.stream("POST", url, follow_redirects=False, **content) as answer:
+            body = await _read(answer)
+            headers = [pair for pair in answer.headers.raw if pair[0].lower() != b"content-encoding"]
+            return httpx.Response(answer.status_code, headers=headers, content=body)
     except _NEVER_LEFT as error:
         raise Retry(None, type(error).__name__) from error
     except _CANNOT_LEAVE as error:
         raise refused(type(error).__name__, "account_broken") from error
     except httpx.HTTPError as error:
         raise Unknown(f"no answer: {type(error).__name__}") from error
+
+
+async def _read(answer: httpx.Response) -> bytes:
+    """Return the body, unless it is too long; asked for uncompressed, its size is what comes."""
+    body = b""
+    async for part in answer.aiter_bytes():
+        body += part
+        if len(body) > ANSWER_BYTES:
+            return b""
+    return body
 
 
 def secret(account: Account, name: str) -> str:
@@ -134,7 +153,7 @@ def unexplained(answer: httpx.Response) -> Exception:
     """
     status = answer.status_code
     if status in (429, 503):
-        return Retry(retry_after(answer), str(status))
+        return Retry(retry_after(answer), str(status), whole_account=True)
     if answer.is_success:
         return Unknown("accepted, but without a message id")
     if answer.is_server_error:

@@ -80,8 +80,9 @@ def _meaning(answer: httpx.Response) -> Exception:
     code = document(answer).get("code")
     if answer.is_success or not isinstance(code, int) or isinstance(code, bool):
         return unexplained(answer)
-    if code in _SLOW_DOWN or code in _TRANSIENT or answer.status_code in (429, 503):
-        return Retry(retry_after(answer), str(code))
+    throttled = code in _SLOW_DOWN or answer.status_code in (429, 503)
+    if throttled or code in _TRANSIENT:
+        return Retry(retry_after(answer), str(code), whole_account=throttled)
     if answer.is_server_error:
         return unexplained(answer)
     kind = next((kind for kind, codes in _KINDS.items() if code in codes), None)

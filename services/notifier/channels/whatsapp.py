@@ -31,7 +31,7 @@ _BASE = "https://graph.facebook.com"
 _VERSION = "v23.0"
 _PAIR_LIMIT = 131056
 _PAIR_SECONDS = 6.0
-_SLOW_DOWN = frozenset({4, 80007, 130429, _PAIR_LIMIT, 131048, 131064})
+_SLOW_DOWN = frozenset({4, 80007, 130429, 131048, 131064})
 _TRANSIENT = frozenset({1, 2, 131000, 131016, 131057})
 _KINDS: dict[RefusalKind, frozenset[int]] = {
     "outside_window": frozenset({131047}),
@@ -96,13 +96,11 @@ def _meaning(answer: httpx.Response) -> Exception:
         or isinstance(code, bool)
     ):
         return unexplained(answer)
-    if (
-        code in _SLOW_DOWN
-        or code in _TRANSIENT
-        or error.get("is_transient") is True
-        or answer.status_code == httpx.codes.TOO_MANY_REQUESTS
-    ):
-        return Retry(retry_after(answer) or (_PAIR_SECONDS if code == _PAIR_LIMIT else None), str(code))
+    if code == _PAIR_LIMIT:
+        return Retry(retry_after(answer) or _PAIR_SECONDS, str(code))
+    throttled = code in _SLOW_DOWN or answer.status_code == httpx.codes.TOO_MANY_REQUESTS
+    if throttled or code in _TRANSIENT or error.get("is_transient") is True:
+        return Retry(retry_after(answer), str(code), whole_account=throttled)
     kind = next((kind for kind, codes in _KINDS.items() if code in codes), None)
     if kind is None and answer.is_server_error:
         return unexplained(answer)

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from schemas.envelope import rfc3339
 from services.chassis.clock import Clock, utc_now
@@ -100,11 +100,24 @@ def _event(stream: Stream, item: Item, place: str) -> ServerSentEvent:
 
 
 class EventStream(EventSourceResponse):
-    """Ends quietly when the client reads nothing for too long; it resumes when it is back."""
+    """Ends quietly when the client reads nothing for too long; it resumes when it is back.
+
+    When the server stops it ends in order: to the client that is an end, not a broken connection.
+    """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
+        goes_on = False
+
+        async def noting(message: Message) -> None:
+            nonlocal goes_on
+            goes_on = message["type"] == "http.response.start" or bool(message.get("more_body"))
+            await send(message)
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, noting)
         except SendTimeoutError:
             metrics.CLOSED_STREAMS.labels("slow").inc()
+            return
+        if goes_on:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -22,7 +22,7 @@ Run = Callable[[UUID], Awaitable[Answer]]
 async def database(embedded_mongo: str, database_name: str) -> AsyncIterator[Database]:
     found = connect(Settings(mongo_url=embedded_mongo, mongo_database=database_name), "test")
     yield found
-    found.client.close()
+    await found.client.close()
 
 
 class Door:

@@ -16,7 +16,7 @@ from tests.crash import Log
 async def database(embedded_mongo: str, database_name: str) -> AsyncIterator[Database]:
     found = connect(Settings(mongo_url=embedded_mongo, mongo_database=database_name), "outbox")
     yield found
-    found.client.close()
+    await found.client.close()
 
 
 async def saved(database: Database, owner: str, effects: Sequence[Effect]) -> dict[str, Sequence[Effect]]:

@@ -19,7 +19,7 @@ NOON = datetime(2026, 1, 1, 12, 0, 0, 123000, tzinfo=UTC)
 async def rows(embedded_mongo: str, database_name: str) -> AsyncIterator[Collection]:
     database = connect(Settings(mongo_url=embedded_mongo, mongo_database=database_name), "pages")
     yield database["rows"]
-    database.client.close()
+    await database.client.close()
 
 
 def row(number: int) -> dict[str, Any]:

@@ -36,7 +36,7 @@ async def store(embedded_mongo: str, database_name: str) -> AsyncIterator[Store]
         ],
     )
     yield made
-    database.client.close()
+    await database.client.close()
 
 
 def news(seq: int, *inboxes: str) -> Delivery:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -11,6 +12,7 @@ from schemas.topics import CONVERSATIONS_EVENTS, ROUTING_COMMANDS
 from services.chassis.delivery import DUPLICATE, HANDLED, Delivery
 from services.chassis.mongo import Database, connect
 from services.chassis.settings import Settings
+from services.conversation.domain import lifecycle
 from services.conversation.domain.rules import ATTACH, ROUTE
 from services.conversation.domain.timers import next_due
 from services.conversation.handlers import Threads
@@ -26,7 +28,7 @@ async def database(embedded_mongo: str, database_name: str) -> AsyncIterator[Dat
     found = connect(Settings(mongo_url=embedded_mongo, mongo_database=database_name), "conversation")
     await Store(found, crash.Log()).prepare()
     yield found
-    found.client.close()
+    await found.client.close()
 
 
 def threads(database: Any, log: crash.Log) -> Threads:
@@ -101,6 +103,29 @@ async def test_a_crash_before_publishing_is_healed_by_the_sweeper(database: Data
     store = Store(database, log, lambda: at(60))
     await store.drain(await store.left(list(range(12)), at(50), 10))
     await check(database, "swept", log)
+
+
+async def test_commands_to_one_thread_take_turns(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    work, lost = threads(database, crash.Log()), []
+    await work.apply(ATTACH, batch_of("busy"))
+    save = Store.save
+
+    async def counted(*args: Any) -> frozenset[str]:
+        refused = await save(*args)
+        lost.extend(refused)
+        return refused
+
+    monkeypatch.setattr(Store, "save", counted)
+    await asyncio.gather(
+        *(
+            work.command("busy", uuid4(), lambda draft, number=number: lifecycle.set_priority(draft, number))
+            for number in range(1, 31)
+        )
+    )
+    assert lost == []
+    thread = await database["threads"].find_one({"_id": "busy"})
+    assert thread is not None
+    assert thread["outbox"] == []
 
 
 async def test_many_writers_of_one_thread_lose_nothing(database: Database) -> None:

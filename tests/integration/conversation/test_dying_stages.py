@@ -80,7 +80,7 @@ async def test_a_batch_whose_process_died_is_handled_once_by_the_next(
         assert numbers_of_first_events(log, mark) == list(range(1, MESSAGES + 3))
     finally:
         await publisher.stop()
-        database.client.close()
+        await database.client.close()
 
 
 def count(database: Any, customer: str) -> Coroutine[Any, Any, int]:

@@ -46,7 +46,7 @@ WHO = st.integers(0, 2)
 
 @dataclass
 class World:
-    """Behind a function: hypothesis looks into a machine's attributes, and motor answers to any name."""
+    """Behind a function: hypothesis looks into a machine's attributes; a collection answers to any name."""
 
     loop: asyncio.AbstractEventLoop
     database: Database
@@ -240,5 +240,5 @@ def test_the_store_agrees_with_the_model_through_crashes(embedded_mongo: str, da
         )
         machine("runTest").runTest()
     finally:
-        database.client.close()
+        loop.run_until_complete(database.client.close())
         loop.close()

@@ -37,7 +37,7 @@ async def database(embedded_mongo: str, database_name: str) -> AsyncIterator[Dat
     found = connect(settings, "identity")
     await Store(found, crash.Log()).prepare()
     yield found
-    found.client.close()
+    await found.client.close()
 
 
 @pytest.fixture

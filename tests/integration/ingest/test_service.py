@@ -95,7 +95,7 @@ async def test_mail_and_visitors_come_through_kafka_and_mongodb(
     assert await Blobs(database).get(message.personal.raw.ref) == mail
     indexes = await database["visitors"].index_information()
     assert any(each.get("expireAfterSeconds") == 0 for each in indexes.values())
-    database.client.close()
+    await database.client.close()
 
     chat = await published(embedded_kafka, f"demo:{database_name}".encode())
     assert str(chat.id) == said.json()["message_id"]

@@ -141,7 +141,7 @@ async def database(settings: NotifierSettings) -> AsyncIterator[Database]:
     found = connect(settings, "notifier")
     await Store(found, crash.Log()).prepare()
     yield found
-    found.client.close()
+    await found.client.close()
 
 
 @pytest.fixture

@@ -270,3 +270,38 @@ async def test_workers_send_everything_and_stop_only_when_requests_are_done(noti
             await asyncio.sleep(0.01)
     again.cancel()
     await asyncio.gather(again, return_exceptions=True)
+
+
+async def test_an_account_that_gets_too_much_rests_and_no_other(notifier: Notifier) -> None:
+    busy, asked = True, notifier.provider.asked
+
+    def answer(message: MessageSend) -> Sent | BaseException:
+        too_much = busy and message.data.provider == "twilio-sms"
+        return Retry(5, "429", whole_account=True) if too_much else accepts(message)
+
+    def names_of_sms() -> list[str]:
+        return [name for name in asked if name.startswith("s")]
+
+    async def until_sent(*names: str) -> None:
+        async with asyncio.timeout(10):
+            while not all(map(notifier.published, names)):
+                await asyncio.sleep(0.01)
+
+    notifier.provider.answer = answer
+    running = asyncio.create_task(notifier.sending.run())
+    names = [f"s{each}" for each in range(20)]
+    await notifier.accept(*(reply(name, customer=name) for name in names))
+    async with asyncio.timeout(10):
+        while not asked:
+            await asyncio.sleep(0.01)
+    await notifier.accept(reply("w1", customer="w", provider="whatsapp"))
+    await until_sent("w1")
+    busy = False
+    notifier.later(4.9)
+    await notifier.accept(reply("w2", customer="w", seq=2, provider="whatsapp"))
+    await until_sent("w2")
+    assert len(names_of_sms()) <= notifier.settings.sends_at_once
+    notifier.later(0.2)
+    await until_sent(*names)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

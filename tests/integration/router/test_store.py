@@ -44,7 +44,7 @@ async def store(embedded_mongo: str, database_name: str) -> AsyncIterator[MongoS
     await store.prepare()
     yield store
     await database.client.drop_database(database.name)
-    database.client.close()
+    await database.client.close()
 
 
 @pytest.fixture

@@ -116,4 +116,4 @@ async def test_livez_names_what_hangs_and_what_failed() -> None:
         service.stages[MESSAGES_DELIVERY.name].progress.stuck = False
         service.failed = True
         assert (await http.get("/livez")).json()["hangs"] == ["demo"]
-    service.database.client.close()
+    await service.database.client.close()

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -239,6 +240,27 @@ async def test_an_undelivered_message_is_accepted_and_reported_failed(stack: Sta
     await settled(stack)
     form = dict(parse_qsl(stack.received[-1][2].decode()))
     assert (form["MessageStatus"], form["ErrorCode"]) == ("undelivered", "30003")
+
+
+async def test_an_order_to_one_account_leaves_the_others_alone(stack: Stack) -> None:
+    await stack.behave(provider="twilio-sms", mode="fail", account="other")
+    assert (await stack.sms()).status_code == 201
+    await stack.behave(provider="twilio-sms", mode="fail", account="demo", count=1)
+    assert [(await stack.sms()).status_code for _ in range(2)] == [500, 201]
+
+
+async def test_a_slow_provider_sends_after_its_time(stack: Stack) -> None:
+    await stack.behave(provider="whatsapp", mode="slow", seconds=0.2)
+    began = monotonic()
+    assert (await stack.whatsapp()).status_code == 200
+    assert monotonic() - began >= 0.2
+
+
+async def test_an_answer_that_means_nothing_comes_after_the_message_was_sent(stack: Stack) -> None:
+    await stack.behave(provider="mime", mode="garbage")
+    answer = await stack.mail()
+    assert (answer.status_code, answer.content[:1]) == (200, b"\0")
+    assert len(await stack.sent()) == 1
 
 
 async def test_an_order_that_makes_no_sense_is_refused(stack: Stack) -> None:

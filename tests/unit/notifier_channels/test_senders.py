@@ -3,7 +3,7 @@
 import base64
 import email
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from email.policy import default
 from urllib.parse import parse_qs
@@ -20,6 +20,7 @@ from services.chassis.accounts import Account
 from services.notifier.channels import Refused, Retry, Sent, Unknown
 from services.notifier.channels.mail import compose, reply_subject
 from services.notifier.channels.registry import SENDERS
+from services.notifier.channels.sending import ANSWER_BYTES
 
 OURS = UUID("0b0e7c5e-58c7-5b8a-9a55-0c3d4f9b7a11")
 CALLBACK = "https://hooks.example.com/ingest/v1/twilio-sms/demo"
@@ -376,3 +377,37 @@ def test_no_value_adds_a_header_or_breaks_a_line(
     }
     assert all(len(line) <= 998 and b"\r" not in line and b"\n" not in line for line in lines)
     assert all(len(line) <= 998 for line in body.split(b"\r\n"))
+
+
+@pytest.mark.parametrize(
+    ("provider", "status", "body", "whole"),
+    [
+        ("twilio-sms", 429, {"code": 20429}, True),
+        ("twilio-sms", 503, None, True),
+        ("twilio-sms", 500, {"code": 20500}, False),
+        ("whatsapp", 400, {"error": {"code": 130429}}, True),
+        ("whatsapp", 400, {"error": {"code": 131056}}, False),
+        ("whatsapp", 500, {"error": {"code": 131000}}, False),
+        ("mime", 429, None, True),
+    ],
+)
+async def test_a_limit_of_the_account_is_told_from_a_fault_of_one_message(
+    provider: str, status: int, body: object, *, whole: bool
+) -> None:
+    with pytest.raises(Retry) as raised:
+        await send(provider, says(status, body))
+    assert raised.value.whole_account is whole
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+    given = 0
+
+    async def parts() -> AsyncIterator[bytes]:
+        nonlocal given
+        while given < 100_000_000:
+            given += 65_536
+            yield b"x" * 65_536
+
+    with pytest.raises(Unknown):
+        await send("twilio-sms", lambda _: httpx.Response(201, content=parts()))
+    assert given < 2 * ANSWER_BYTES
