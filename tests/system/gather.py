@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from schemas.deadletters import DeadLetter
 from schemas.routing import Capacity
 from schemas.topics import CONVERSATIONS_EVENTS, DEADLETTERS, ROUTING_DECISIONS, WEBHOOKS_QUARANTINE
 from tests.system.checker import sent_once, shown_once
@@ -50,7 +51,7 @@ async def gather(
 
 
 async def _given_up(kafka: str) -> list[str]:
-    letters = [letter.data for letter in await records(kafka, DEADLETTERS)]
+    letters = [each.data for each in await records(kafka, DEADLETTERS) if isinstance(each, DeadLetter)]
     return [f"{each.group} gave up on a record of {each.topic}: {each.error_class}" for each in letters]
 
 

@@ -1,14 +1,21 @@
 """Reading a topic from its beginning to its present end."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from schemas.topics import Topic
+
+Record: TypeAlias = ConsumerRecord[bytes, bytes]
 
 
 async def records(bootstrap: str, topic: Topic) -> list[Any]:
     """Return all records of `topic`, validated, each partition in its order."""
+    return [topic.adapter.validate_json(record.value) for record in await raw_records(bootstrap, topic)]
+
+
+async def raw_records(bootstrap: str, topic: Topic) -> list[Record]:
+    """Return all records of `topic` as they are in Kafka, each partition in its order."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:
@@ -16,10 +23,10 @@ async def records(bootstrap: str, topic: Topic) -> list[Any]:
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         await consumer.seek_to_beginning(*partitions)
-        found: list[Any] = []
+        found: list[Record] = []
         while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
             for polled in (await consumer.getmany(timeout_ms=200)).values():
-                found += [topic.adapter.validate_json(record.value) for record in polled]
+                found += polled
         return found
     finally:
         await consumer.stop()
