@@ -193,21 +193,26 @@ def _confirmed(question: str, entries: Sequence[Entry]) -> bool:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return int(text)
 
 
 def _place(text: str) -> Place:
-    return Place.parse(text)
+    try:
+        return Place.parse(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no place (partition:offset)") from None
 
 
 def _since(text: str) -> datetime:
     age = re.fullmatch(r"(\d{1,6})([smhd])", text)
-    if age:
-        return utc_now() - timedelta(**{_AGES[age[2]]: int(age[1])})
-    moment = datetime.fromisoformat(text)
+    try:
+        if age:
+            return utc_now() - timedelta(**{_AGES[age[2]]: int(age[1])})
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither an age (90m, 2h, 3d) nor a time") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

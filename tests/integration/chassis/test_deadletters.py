@@ -228,11 +228,25 @@ async def test_what_cannot_be_done_is_said_and_nothing_is_done(
     assert (await command("drop", "--all", "--group", group, "--yes"))[1] == "0 letters match\n"
 
 
-@pytest.mark.parametrize("arguments", [["retry"], ["drop", "1:2", "--all"], ["retry", "1:2", "--group", "x"]])
-def test_settling_needs_letters_or_all(arguments: list[str], settings: Settings) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["retry"], "name letters, or give --all"),
+        (["drop", "1:2", "--all"], "name letters, or give --all"),
+        (["retry", "1:2", "--group", "x"], "name letters, or give --all"),
+        (["list", "--limit", "0"], "'0' is no number above 0"),
+        (["list", "--after", "1-2"], "'1-2' is no place"),
+        (["list", "--since", "yesterday"], "'yesterday' is neither an age"),
+        (["list", "--since", "999999d"], "is neither an age"),
+    ],
+)
+def test_wrong_usage_is_explained(
+    arguments: list[str], words: str, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments, settings)
     assert ended.value.code == 2
+    assert words in capsys.readouterr().err
 
 
 async def test_kafka_that_is_away_is_said(command: Command) -> None:
