@@ -173,6 +173,8 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         fates, whose = await self._decide(kafka, records)
         if self._rule.trips(zip(map(_failed, fates), whose, strict=True)):
             await self._halt(kafka)
+        if self._generation != self._batch_generation:
+            raise _AbandonedError  # drained for too long: others have its partitions by now
         for record, fate in zip(records, fates, strict=True):
             if isinstance(fate, Failure):
                 self._held.failed.append(Failed(record, fate, time.monotonic()))
