@@ -1,6 +1,6 @@
 # All set-up happens by itself: `make up` and `make test` need Python 3.11+, its venv module, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help up test check integration faults observability dashboards demo send token schemas settings format clean
+.PHONY: help up test check integration faults observability dashboards demo send token deadletters schemas settings format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,9 @@ token: $(RUNTIME) ## print a token of AGENT (ana, ben, cleo, lea, adam), valid 1
 
 demo: $(RUNTIME) ## play a recorded day and show what became of it
 	@exec $(BIN)/python -m deploy.local.demo
+
+deadletters: $(RUNTIME) ## list, show, retry or drop what no service could handle (ARGS="list", KAFKA_BOOTSTRAP_SERVERS)
+	@exec $(BIN)/python -m services.chassis.deadletters $(ARGS)
 
 settings: $(RUNTIME) ## list the environment variables of each service
 	@exec $(BIN)/python -m deploy.local.settings

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from schemas.envelope import Model
+from schemas.envelope import Model, Whole
 
 
 class Channel(StrEnum):
@@ -65,7 +65,7 @@ class BlobRef(Model):
 
     ref: str
     sha256: str
-    size: int
+    size: Whole
     content_type: str | None = None
     filename: str | None = None
 
@@ -75,7 +75,7 @@ class Attachment(Model):
 
     content_type: str | None = None
     filename: str | None = None
-    size: int | None = None
+    size: Whole | None = None
     url: str | None = None
     media_id: str | None = None
     blob: BlobRef | None = None

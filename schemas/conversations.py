@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from schemas.common import Attachment, Channel, DeliveryStatus, Identifier
-from schemas.envelope import Envelope, Model, Personal, Time
+from schemas.envelope import Envelope, Model, Personal, Time, Whole
 
 
 class Status(StrEnum):
@@ -24,7 +24,7 @@ class ConversationEvent(Envelope):
 
     customer_id: str
     home: str
-    seq: int
+    seq: Whole
 
 
 class ConversationRef(Model):
@@ -134,7 +134,7 @@ class TopicsData(ConversationRef):
 class PriorityData(ConversationRef):
     """The new priority."""
 
-    priority: int
+    priority: Whole
 
 
 class DeliveryChangedData(ConversationRef):

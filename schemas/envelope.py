@@ -1,10 +1,10 @@
 """What every record on every topic carries around its own content."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
 
 def rfc3339(moment: datetime) -> str:
@@ -12,14 +12,24 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-Time = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
-"""A moment; JSON form is RFC 3339 UTC with milliseconds."""
+Time = Annotated[
+    AwareDatetime,
+    Field(ge=datetime.min.replace(tzinfo=UTC), le=datetime.max.replace(tzinfo=UTC)),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+]
+"""A moment within the years 1 to 9999 of UTC; JSON form is RFC 3339 UTC with milliseconds."""
+
+_LARGEST = 2**53 - 1
+Whole = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)]
+"""A whole number that every reader of JSON has exactly, and that can be counted on in 64 bits."""
+Count = Annotated[int, Field(ge=0, le=_LARGEST)]
+"""A Whole that is not negative."""
 
 
 class Model(BaseModel):
     """A frozen value. Unknown fields are ignored, so a newer producer does not break a consumer."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Personal(Model):
@@ -39,7 +49,8 @@ class Envelope(Model):
     id: UUID
     """Derived from the cause (`schemas.ids`): a repeat of the cause repeats the id."""
     type: str
-    version: int = 1
+    version: Literal[1] = 1
+    """A record of another version means something else: it waits in the dead letters for who can read it."""
     occurred_at: Time
     correlation: UUID
     """The same from a webhook to the reply it leads to."""
@@ -49,7 +60,7 @@ class Envelope(Model):
     """The Customer whose partition carries the record."""
     home: str | None = None
     """The Customer that owns the identifier the record came by."""
-    seq: int | None = None
+    seq: Whole | None = None
     """Place in the order of its source: a thread's events, or a pool's decisions."""
 
     def json_bytes(self) -> bytes:

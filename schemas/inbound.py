@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from schemas.common import Attachment, BlobRef, Channel, DeliveryStatus, Identifier
-from schemas.envelope import Envelope, Model, Personal, Time
+from schemas.envelope import Envelope, Model, Personal, Time, Whole
 
 
 class InboundData(Model):
@@ -102,7 +102,7 @@ class QuarantineData(Model):
     reason: str
     received_at: Time
     content_type: str | None = None
-    size: int
+    size: Whole
 
 
 class QuarantinePersonal(Personal):

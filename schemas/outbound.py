@@ -4,7 +4,7 @@ from typing import Literal
 from uuid import UUID
 
 from schemas.common import Attachment, Channel, DeliveryStatus, Identifier
-from schemas.envelope import Envelope, Model, Personal, Time
+from schemas.envelope import Envelope, Model, Personal, Time, Whole
 
 
 class OutboundData(Model):
@@ -37,7 +37,7 @@ class MessageSend(Envelope):
     type: Literal["message.send"] = "message.send"
     customer_id: str
     home: str
-    seq: int
+    seq: Whole
     data: OutboundData
     personal: OutboundPersonal
 
@@ -60,5 +60,5 @@ class MessageStatus(Envelope):
     type: Literal["message.status"] = "message.status"
     customer_id: str
     home: str
-    seq: int
+    seq: Whole
     data: StatusData

@@ -8,10 +8,13 @@ from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field
 
 from schemas.common import Channel, ChannelClass
-from schemas.envelope import Envelope, Model, Personal, Time
+from schemas.envelope import Count, Envelope, Model, Personal, Time, Whole
+
+SkillName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00$][^\x00]*$")]
+"""Names a field where Agents are stored: no U+0000 in it, no `$` before it."""
 
 # --- commands of conversation -------------------------------------------------------------------
 
@@ -26,7 +29,7 @@ class Subject(Model):
     pool: str
     conversation_id: str
     customer_id: str
-    epoch: int
+    epoch: Whole
 
 
 class RequestData(Subject):
@@ -37,9 +40,9 @@ class RequestData(Subject):
     channel_class: ChannelClass
     also: tuple[ChannelClass, ...] = ()
     """Further classes of room its live Contacts take."""
-    priority: int = 0
+    priority: Whole = 0
     """Higher is served first; 0 is normal."""
-    skills: dict[str, int] = Field(default_factory=dict)
+    skills: dict[SkillName, Whole] = Field(default_factory=dict)
     due_at: Time | None = None
     preferred_agent: str | None = None
     requested_at: Time
@@ -109,11 +112,11 @@ class RoutingRelease(Envelope):
 class Capacity(Model):
     """How many Conversations at a time, per channel class and in all."""
 
-    total: NonNegativeInt = 8
-    voice: NonNegativeInt = 1
-    messaging: NonNegativeInt = 3
-    email: NonNegativeInt = 5
-    tasks: NonNegativeInt = 5
+    total: Count = 8
+    voice: Count = 1
+    messaging: Count = 3
+    email: Count = 5
+    tasks: Count = 5
 
 
 class AgentCommandData(Model):
@@ -128,14 +131,14 @@ class ProfileData(AgentCommandData):
     """The whole profile; replaces the one before. Availability is kept."""
 
     inboxes: tuple[str, ...]
-    skills: dict[str, int] = Field(default_factory=dict)
+    skills: dict[SkillName, Whole] = Field(default_factory=dict)
     capacity: Capacity = Capacity()
     auto_accept: dict[ChannelClass, bool] = Field(default_factory=dict)
     voice_alone: bool = True
     """A call joins nothing, and nothing joins it."""
     moved_to: str | None = None
     """The pool the Agent leaves this one for; refused while they have a Conversation here."""
-    above: int = 0
+    above: Whole = 0
     """The left pool's last decision number: events of the Agent in the new pool are numbered above it."""
 
 
@@ -237,16 +240,16 @@ class Explanation(Model):
     """`preferred`, `least_loaded`, `longest_idle`, `only_one`, `take`, `transfer`, `forced`, …"""
     candidates: tuple[str, ...] = ()
     """The next four, best first."""
-    excluded: dict[Exclusion, int] = Field(default_factory=dict)
+    excluded: dict[Exclusion, Whole] = Field(default_factory=dict)
 
 
 class DecisionData(Model):
     """A decision about one Conversation; `n` grows with each decision of the pool."""
 
     pool: str
-    n: int
+    n: Whole
     conversation_id: str
-    epoch: int
+    epoch: Whole
 
 
 class GrantData(DecisionData):
@@ -368,6 +371,6 @@ class AgentChanged(Envelope):
     """`agents.events`, key: Agent. Profile or availability changed."""
 
     type: Literal["agent.changed"] = "agent.changed"
-    seq: int
+    seq: Whole
     data: AgentStateData
     personal: ProfilePersonal

@@ -81,7 +81,7 @@ AGENTS_EVENTS = Topic(
 DEADLETTERS = Topic(
     "deadletters",
     "the original key",
-    deadletters.DeadLetter,
+    deadletters.AnyDeadLetter,
     ("identity", "conversation", "router", "notifier"),
     (),
     retention=WEEK,

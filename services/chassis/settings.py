@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     retrying_seconds: float = Field(
         30.0, gt=0, description="readiness fails once one batch has been retried for so long"
     )
+    suspicion_seconds: float = Field(
+        60.0, ge=0, description="while many records fail, dead letters wait so long for the consumer to halt"
+    )
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="proxies whose X-Forwarded-For is believed, by comma; `*` for all"
     )

@@ -2,7 +2,7 @@
 
 The stage decodes, retries what is a fault of ours while partitions are paused and polling goes on,
 isolates and dead-letters what fails by itself, halts when nearly everything fails, and commits explicit
-offsets once per batch.
+offsets once per batch. While many records fail it holds dead letters and commits back, and goes on.
 """
 
 import asyncio
@@ -11,9 +11,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from services.chassis import metrics
 from services.chassis.broker import Publisher, Subscription
 from services.chassis.clock import Clock, utc_now
-from services.chassis.deadletters import Failure, dead_letter
+from services.chassis.deadletters.letter import Failure, Record, dead_letter, meant_for
 from services.chassis.delivery import (
     DUPLICATE,
     HANDLED,
@@ -33,6 +33,7 @@ from services.chassis.delivery import (
 )
 from services.chassis.faults import is_transient
 from services.chassis.halting import HaltRule
+from services.chassis.holding import Failed, HeldBack
 from services.chassis.logging import log
 from services.chassis.progress import Progress
 from services.chassis.settings import Settings
@@ -45,8 +46,9 @@ _REBALANCE_PAUSE = 0.02
 _BACKOFF_FIRST, _BACKOFF_MOST = 0.1, 5.0
 _COMMIT_SECONDS = 10.0
 
-Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
 T = TypeVar("T")
+_FOR_OTHERS = "for_others"
+"""Outcome of a record that was published again for another group."""
 
 
 class _AbandonedError(Exception):
@@ -82,6 +84,9 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         metrics.HALTED.labels(*self._names).set(0)
         for outcome in (HANDLED, DUPLICATE, DEAD_LETTERED):
             metrics.OUTCOMES.labels(*self._names, outcome)  # a counter that is born at 1 shows no increase
+        self._held = HeldBack(self.settings.suspicion_seconds)
+        self._ends: dict[TopicPartition, int] = {}
+        """Up to where records were handled or failed, where that is not committed yet."""
 
     # --- what others ask ------------------------------------------------------------------------
 
@@ -155,7 +160,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
                     continue
                 polled = await kafka.getmany(timeout_ms=_POLL_MS, max_records=self.consumer.max_records)
                 self.progress.came_round()
-                if polled:
+                if polled or self._held.due(time.monotonic(), suspicious=self._rule.suspicious):
                     async with self._working:
                         await self._process_or_abandon(kafka, polled)
                 self._note_progress(kafka)
@@ -187,42 +192,60 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         fates, whose = await self._decide(kafka, records)
         if self._rule.trips(zip(map(_failed, fates), whose, strict=True)):
             await self._halt(kafka)
-        failed = [
-            dead_letter(self.consumer.group, record, fate, self.clock())
-            for record, fate in zip(records, fates, strict=True)
-            if isinstance(fate, Failure)
-        ]
-        if failed:
-            await self._persist(kafka, lambda: self.publisher.publish(failed))
-        for fate in fates:
-            outcome = DEAD_LETTERED if isinstance(fate, Failure) else fate
-            metrics.OUTCOMES.labels(*self._names, outcome).inc()
-        await self._commit(kafka, {tp: of_partition[-1].offset + 1 for tp, of_partition in polled.items()})
+        if self._generation != self._batch_generation:
+            raise _AbandonedError  # drained for too long: others have its partitions by now
+        for record, fate in zip(records, fates, strict=True):
+            if isinstance(fate, Failure):
+                self._held.failed.append(Failed(record, fate, time.monotonic()))
+            else:
+                metrics.OUTCOMES.labels(*self._names, fate).inc()
+        self._ends |= {tp: of_partition[-1].offset + 1 for tp, of_partition in polled.items()}
+        await self._settle(kafka)
         metrics.BATCH_RECORDS.labels(*self._names).observe(len(records))
         metrics.BATCH_SECONDS.labels(*self._names).observe(time.monotonic() - started)
+
+    async def _settle(self, kafka: AIOKafkaConsumer) -> None:
+        """Dead-letter what need not wait, then commit up to what still does."""
+        due = self._held.due(time.monotonic(), suspicious=self._rule.suspicious)
+        if due:
+            letters = [
+                dead_letter(self.consumer.group, each.record, each.failure, self.clock()) for each in due
+            ]
+            await self._persist(kafka, lambda: self.publisher.publish(letters))
+            self._held.forget(due)
+            metrics.OUTCOMES.labels(*self._names, DEAD_LETTERED).inc(len(due))
+        offsets = self._held.below(self._ends)
+        await self._commit(kafka, offsets)
+        self._ends = {tp: end for tp, end in self._ends.items() if end != offsets[tp]}
 
     async def _decide(
         self, kafka: AIOKafkaConsumer, records: Sequence[Record]
     ) -> tuple[list[Failure | str], list[object]]:
         """Return what becomes of each record, and whose it is."""
         decoded = [self._decode(record) for record in records]
-        batch = [item for item in decoded if isinstance(item, Delivery)]
-        handled = iter(await self._handle(kafka, batch) if batch else ())
-        fates = [item if isinstance(item, Failure) else next(handled) for item in decoded]
         whose = [_subject(item) or record.key for item, record in zip(decoded, records, strict=True)]
+        batch = [(item, who) for item, who in zip(decoded, whose, strict=True) if isinstance(item, Delivery)]
+        handled = iter(await self._handle(kafka, batch) if batch else ())
+        fates = [next(handled) if isinstance(item, Delivery) else item for item in decoded]
         return fates, whose
 
-    def _decode(self, record: Record) -> Delivery | Failure:
+    def _decode(self, record: Record) -> Delivery | Failure | str:
+        if not meant_for(record, self.consumer.group):
+            return _FOR_OTHERS
         try:
             message = self.consumer.topic.adapter.validate_json(record.value or b"")
         except (ValidationError, ValueError, RecursionError) as error:
             return Failure(f"undecodable:{type(error).__name__}", 1)
         return Delivery(record.topic, record.partition, record.offset, message)
 
-    async def _handle(self, kafka: AIOKafkaConsumer, batch: list[Delivery]) -> list[Failure | str]:
+    async def _handle(
+        self, kafka: AIOKafkaConsumer, batch: Sequence[tuple[Delivery, object]]
+    ) -> list[Failure | str]:
         """The whole batch at once; one by one only when something in it fails by itself."""
         try:
-            outcomes = await self._persist(kafka, lambda: self.consumer.handle(batch))
+            outcomes = await self._persist(
+                kafka, lambda: self.consumer.handle([delivery for delivery, _ in batch])
+            )
         except _AbandonedError:
             raise
         except Exception as error:  # noqa: BLE001  (whatever a handler raises must get a fate)
@@ -233,8 +256,20 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
                 error=type(error).__name__,
                 exc_info=error,
             )
-            return [await self._handle_one(kafka, delivery) for delivery in batch]
+            return await self._isolate(kafka, batch)
         return [_fate(outcome) for outcome in outcomes]
+
+    async def _isolate(
+        self, kafka: AIOKafkaConsumer, batch: Sequence[tuple[Delivery, object]]
+    ) -> list[Failure | str]:
+        """One by one, no longer than until it is clear that the deployment is at fault."""
+        fates: list[Failure | str] = []
+        ahead = self._rule.copy()
+        for delivery, who in batch:
+            fates.append(await self._handle_one(kafka, delivery))
+            if ahead.trips([(_failed(fates[-1]), who)]):
+                await self._halt(kafka)
+        return fates
 
     async def _handle_one(self, kafka: AIOKafkaConsumer, delivery: Delivery) -> Failure | str:
         attempt = 0
@@ -350,6 +385,8 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         partitions = frozenset(tp.partition for tp in assigned)
         if self.consumer.on_assigned:
             await self.consumer.on_assigned(partitions)
+        self._held.failed.clear()  # uncommitted: they are read again, here or elsewhere
+        self._ends.clear()
         self.owned = partitions
         self._generation += 1
         self._revoking = False
@@ -398,9 +435,9 @@ def _failed(fate: Failure | str) -> bool:
     return isinstance(fate, Failure)
 
 
-def _subject(decoded: Delivery | Failure) -> object:
+def _subject(decoded: Delivery | Failure | str) -> object:
     """Whose record it is: not every topic is keyed by that."""
-    if isinstance(decoded, Failure):
+    if not isinstance(decoded, Delivery):
         return None
     message = decoded.message
     data = getattr(message, "data", None)

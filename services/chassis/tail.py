@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from schemas.topics import TOPICS, Topic
 from services.chassis.broker import Subscription
+from services.chassis.deadletters.letter import Record, meant_for
 from services.chassis.delivery import Delivery
 from services.chassis.logging import log
 from services.chassis.progress import Progress
@@ -65,7 +66,7 @@ class Tail:
                 self.progress.came_round()
                 for tp, records in polled.items():
                     for record in records:
-                        self._take(tp, record.offset, record.value)
+                        self._take(tp, record)
         finally:
             watcher.cancel()
 
@@ -86,13 +87,15 @@ class Tail:
                 kafka.seek(tp, ends[tp])
                 self.positions[tp.topic, tp.partition] = ends[tp]
 
-    def _take(self, tp: TopicPartition, offset: int, value: bytes | None) -> None:
-        try:
-            message = _BY_NAME[tp.topic].adapter.validate_json(value or b"")
-        except (ValidationError, ValueError):
-            log.warning("tail_undecodable", topic=tp.topic, partition=tp.partition, offset=offset)
-        else:
-            self._show(Delivery(tp.topic, tp.partition, offset, message))
+    def _take(self, tp: TopicPartition, record: Record) -> None:
+        offset = record.offset
+        if meant_for(record, None):
+            try:
+                message = _BY_NAME[tp.topic].adapter.validate_json(record.value or b"")
+            except (ValidationError, ValueError):
+                log.warning("tail_undecodable", topic=tp.topic, partition=tp.partition, offset=offset)
+            else:
+                self._show(Delivery(tp.topic, tp.partition, offset, message))
         self.positions[tp.topic, tp.partition] = offset + 1
 
     def _show(self, delivery: Delivery) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, RootModel, StrictBool
 
 from schemas.common import Channel, ChannelClass
+from schemas.routing import SkillName
 
 Limit = Annotated[int, Field(ge=0, le=1000)]
 
@@ -30,9 +31,7 @@ class ProfileInput(BaseModel):
     pool: str | None = Field(None, min_length=1, max_length=100)
     """Default: the pool of the Inboxes."""
     inboxes: list[str] = Field(min_length=1, max_length=100)
-    skills: dict[Annotated[str, Field(min_length=1, max_length=100)], Annotated[int, Field(ge=1, le=100)]] = (
-        Field(default_factory=dict)
-    )
+    skills: dict[SkillName, Annotated[int, Field(ge=1, le=100)]] = Field(default_factory=dict)
     capacity: CapacityInput = Field(default_factory=CapacityInput)
     auto_accept: dict[ChannelClass, StrictBool] = Field(default_factory=dict)
     voice_alone: StrictBool = True

@@ -110,9 +110,14 @@ class DeliverySuite:
 
     @asynccontextmanager
     async def running(
-        self, settings: Settings, publisher: KafkaPublisher, group: str, handle: Recorder
+        self,
+        settings: Settings,
+        publisher: KafkaPublisher,
+        group: str,
+        handle: Recorder,
+        max_records: int = 200,
     ) -> AsyncIterator[Stage]:
-        stage = Stage(Consumer(TOPIC, group, handle, max_records=200), settings, publisher)
+        stage = Stage(Consumer(TOPIC, group, handle, max_records=max_records), settings, publisher)
         task = asyncio.create_task(stage.run())
         try:
             yield stage
@@ -267,6 +272,57 @@ class DeliverySuite:
         mended = Recorder(mark)
         async with self.running(settings, publisher, mark, mended):
             await until(lambda: mended.total == 120)
+
+    async def test_a_bad_deploy_halts_long_before_all_of_a_large_batch_has_had_its_tries(
+        self, settings: Settings, publisher: KafkaPublisher, mark: str
+    ) -> None:
+        tried: set[int] = set()
+
+        async def behave(_: str, number: int) -> Outcome:
+            tried.add(number)
+            raise LookupError
+
+        await publisher.publish([record(f"{mark}{n}", n) for n in range(200)])
+        stage = await self.from_here(settings, publisher, mark, Recorder(mark, behave))
+        assert stage.halted
+        assert len(tried) < 100
+        assert await self.dead_letters(settings, mark) == []
+
+    async def test_a_bad_deploy_at_a_trickle_halts_before_anything_is_dead_lettered(
+        self, settings: Settings, publisher: KafkaPublisher, mark: str
+    ) -> None:
+        async def behave(_: str, __: int) -> Outcome:
+            return Refused("everything fails")
+
+        await publisher.publish([record(f"{mark}{n % 40}", n) for n in range(80)])
+        await self.skip_to(settings, mark)
+        async with self.running(settings, publisher, mark, Recorder(mark, behave), max_records=1) as stage:
+            await until(lambda: stage.halted)
+        assert await self.dead_letters(settings, mark) == []
+        mended = Recorder(mark)
+        async with self.running(settings, publisher, mark, mended):
+            await until(lambda: mended.total == 80)
+        assert all(numbers == sorted(numbers) for numbers in mended.seen.values())
+
+    async def test_a_failure_that_waited_for_others_in_vain_is_dead_lettered(
+        self, settings: Settings, publisher: KafkaPublisher, mark: str
+    ) -> None:
+        async def behave(_: str, __: int) -> Outcome:
+            return Refused("alone")
+
+        await publisher.publish([record(f"{mark}k", 1)])
+        await self.skip_to(settings, mark)
+        soon = settings.model_copy(update={"suspicion_seconds": 1.0})
+        handle = Recorder(mark, behave)
+        async with self.running(soon, publisher, mark, handle):
+            await until(lambda: handle.total == 1)
+            partition = partition_of(f"{mark}k")
+            held = (await self.committed(settings, mark))[partition]
+            async with asyncio.timeout(WAIT):
+                while not await self.dead_letters(settings, mark):
+                    await asyncio.sleep(0.1)
+                while (await self.committed(settings, mark))[partition] == held:
+                    await asyncio.sleep(0.1)
 
     async def from_here(
         self, settings: Settings, publisher: KafkaPublisher, mark: str, handle: Recorder

@@ -6,6 +6,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any, TypeAlias
 
+from schemas.deadletters import DeadLetter
 from schemas.routing import Capacity
 from schemas.topics import CONVERSATIONS_EVENTS, DEADLETTERS, ROUTING_DECISIONS, WEBHOOKS_QUARANTINE
 from tests.system.checker import loads_agree, shown_once
@@ -86,7 +87,7 @@ def _agree(found: _Desks) -> bool:
 
 
 async def _given_up(kafka: str) -> list[str]:
-    letters = [letter.data for letter in await records(kafka, DEADLETTERS)]
+    letters = [each.data for each in await records(kafka, DEADLETTERS) if isinstance(each, DeadLetter)]
     return [f"{each.group} gave up on a record of {each.topic}: {each.error_class}" for each in letters]
 
 

@@ -1,23 +1,35 @@
 """Reading a topic from its beginning to its present end, and how far a group has committed it."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import Topic
 
+Record: TypeAlias = ConsumerRecord[bytes, bytes]
 Place = tuple[int, int]
 """Partition and offset."""
+PLANTED = "planted"
+"""Header of what a test wrote itself, past the services."""
 
 
 async def records(bootstrap: str, topic: Topic) -> list[Any]:
-    """Return all records of `topic`, validated, each partition in its order."""
+    """Return all records of `topic` that services wrote, validated, each partition in its order."""
     return [record for _, record in await placed(bootstrap, topic)]
 
 
 async def placed(bootstrap: str, topic: Topic) -> list[tuple[Place, Any]]:
     """Return the same with the place of each."""
+    return [
+        ((record.partition, record.offset), topic.adapter.validate_json(record.value))
+        for record in await raw_records(bootstrap, topic)
+        if PLANTED not in dict(record.headers)
+    ]
+
+
+async def raw_records(bootstrap: str, topic: Topic) -> list[Record]:
+    """Return all records of `topic` as they are in Kafka, each partition in its order."""
     # not by `seek_to_beginning`: the reset to the end that `assign` has begun may come after it
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
@@ -27,13 +39,10 @@ async def placed(bootstrap: str, topic: Topic) -> list[tuple[Place, Any]]:
         partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
         consumer.assign(partitions)
         begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-        found: list[tuple[Place, Any]] = []
+        found: list[Record] = []
         while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
             for polled in (await consumer.getmany(timeout_ms=200)).values():
-                found += [
-                    ((record.partition, record.offset), topic.adapter.validate_json(record.value))
-                    for record in polled
-                ]
+                found += polled
     finally:
         await consumer.stop()
     expected = sum(ends[tp] - begins[tp] for tp in partitions)

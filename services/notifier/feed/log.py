@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from schemas.topics import TOPICS
 from services.chassis.broker import Subscription
+from services.chassis.deadletters.letter import meant_for
 from services.chassis.delivery import Delivery
 from services.chassis.settings import Settings
 from services.notifier.feed.positions import FEED_TOPICS, PARTITIONS, Position
@@ -73,7 +74,9 @@ async def _follow(
         polled = await kafka.getmany(*ends, timeout_ms=100, max_records=2000)
         for tp, records in polled.items():
             for record in records:
-                if record.offset < ends[tp] and (delivery := _decoded(record)) is not None:
+                if record.offset >= ends[tp] or not meant_for(record, None):
+                    continue
+                if (delivery := _decoded(record)) is not None:
                     receive(delivery)
         reached = [tp for tp, end in ends.items() if await kafka.position(tp) >= end]
         kafka.pause(*reached)

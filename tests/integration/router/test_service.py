@@ -148,6 +148,8 @@ async def test_an_unanswered_offer_ends_by_itself(client: Client) -> None:
         ({"inboxes": []}, "inboxes"),
         ({"name": ""}, "name"),
         ({"colour": "red"}, "colour"),
+        ({"skills": {"a\x00b": 1}}, "skills.a\x00b.[key]"),
+        ({"skills": {"$set": 1}}, "skills.$set.[key]"),
     ],
 )
 async def test_a_wrong_profile_is_refused_naming_the_field(
