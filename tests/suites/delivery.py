@@ -330,7 +330,7 @@ class DeliverySuite:
         """Run until it halts. Older records of other tests count as handled, so begin behind them."""
         await self.skip_to(settings, mark)
         async with self.running(settings, publisher, mark, handle) as stage:
-            await until(lambda: stage.halted)
+            await until(lambda: stage.halted, seconds=90)  # three tries each, with pauses
         return stage
 
     async def skip_to(self, settings: Settings, mark: str) -> None:
