@@ -1,12 +1,14 @@
 # All set-up happens by itself: `make up` and `make test` need Python 3.11+, its venv module, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help up test check integration demo send token schemas settings format clean
+.PHONY: help up test check integration deploy-check image-steps demo send token schemas settings manifests format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 KAFKA_TESTS := tests/integration/kafka_real
+IMAGE_TESTS := tests/deploy/image
+K8S_TESTS := tests/deploy/k8s
 # processes that tests run in; each has embedded servers of its own
 WORKERS ?= 2
 
@@ -17,7 +19,7 @@ endif
 export TEXT
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(RUNTIME): requirements/base.txt requirements/local.txt
 	@sh deploy/local/install.sh $(VENV) $^ && touch $@
@@ -41,10 +43,16 @@ settings: $(RUNTIME) ## list the environment variables of each service
 	@exec $(BIN)/python -m deploy.local.settings
 
 test: $(DEV) ## all tests that need no engine of their own
-	$(BIN)/pytest -q -n $(WORKERS) --ignore=$(KAFKA_TESTS) $(ARGS)
+	$(BIN)/pytest -q -n $(WORKERS) $(addprefix --ignore=,$(KAFKA_TESTS) $(IMAGE_TESTS) $(K8S_TESTS)) $(ARGS)
 
 integration: $(DEV) ## the tests on a real Apache Kafka (needs Java 17 and Maven)
 	$(BIN)/pytest -q $(KAFKA_TESTS) $(ARGS)
+
+image-steps: $(DEV) ## perform the image's steps in a clean environment and start every command from there
+	$(BIN)/pytest -q $(IMAGE_TESTS) $(ARGS)
+
+deploy-check: $(DEV) ## render the Kubernetes overlays and check them (needs kubectl or kustomize)
+	$(BIN)/pytest -q $(K8S_TESTS) $(ARGS)
 
 check: $(DEV) ## lint, format, types, imports, generated files
 	$(BIN)/ruff check

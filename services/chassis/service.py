@@ -23,7 +23,10 @@ from services.chassis.stage import Stage
 from services.chassis.tail import Tail
 
 Step = Callable[[], Awaitable[None]]
-_CHECK_SECONDS = 3.0
+CHECK_SECONDS = 3.0
+"""Longest wait of `readyz` for one dependency."""
+HTTP_DRAIN_SECONDS = 5
+"""After SIGTERM requests may take so long to end; only then consumers drain."""
 
 
 @dataclass
@@ -87,7 +90,7 @@ def serve(build_app: Callable[[], FastAPI], settings: Settings) -> None:
         log_config=None,
         access_log=False,
         forwarded_allow_ips=settings.forwarded_allow_ips,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=HTTP_DRAIN_SECONDS,
     )
 
 
@@ -215,7 +218,7 @@ def _health(service: Service) -> APIRouter:
 
 async def _checked(check: Step) -> str:
     try:
-        async with asyncio.timeout(_CHECK_SECONDS):
+        async with asyncio.timeout(CHECK_SECONDS):
             await check()
     except Exception as error:  # noqa: BLE001  (any failure is the answer)
         return f"{type(error).__name__}: {error}"[:200]
