@@ -18,6 +18,14 @@ override TEXT := $(value TEXT)
 endif
 export TEXT
 
+# DOCKER=1 speaks to the stack of deploy/compose.yaml, and needs no environment here
+ifdef DOCKER
+LOCAL := docker compose -f deploy/compose.yaml exec -T -e CHANNEL="$$CHANNEL" -e FROM="$$FROM" -e TEXT="$$TEXT" dev python
+else
+LOCAL := $(BIN)/python
+LOCAL_READY := $(RUNTIME)
+endif
+
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -30,14 +38,14 @@ $(DEV): $(RUNTIME) requirements/dev.txt
 up: $(RUNTIME) ## run everything on http://127.0.0.1:8080 (PORT, DATA_DIR)
 	@exec $(BIN)/python -m deploy.local.up
 
-send: $(RUNTIME) ## send a provider's webhook (CHANNEL=sms|whatsapp|email|chat FROM=… TEXT=…)
-	@exec $(BIN)/python -m deploy.local.send
+send: $(LOCAL_READY) ## send a provider's webhook (CHANNEL=sms|whatsapp|email|chat FROM=… TEXT=…)
+	@exec $(LOCAL) -m deploy.local.send
 
-token: $(RUNTIME) ## print a token of AGENT (ana, ben, cleo, lea, adam), valid 12 hours
-	@exec $(BIN)/python -m deploy.local.token "$(AGENT)"
+token: $(LOCAL_READY) ## print a token of AGENT (ana, ben, cleo, lea, adam), valid 12 hours
+	@exec $(LOCAL) -m deploy.local.token "$(AGENT)"
 
-demo: $(RUNTIME) ## play a recorded day and show what became of it
-	@exec $(BIN)/python -m deploy.local.demo
+demo: $(LOCAL_READY) ## play a recorded day and show what became of it
+	@exec $(LOCAL) -m deploy.local.demo
 
 settings: $(RUNTIME) ## list the environment variables of each service
 	@exec $(BIN)/python -m deploy.local.settings
@@ -60,6 +68,7 @@ check: $(DEV) ## lint, format, types, imports, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
+	$(BIN)/python -m deploy.k8s.generate --check
 
 format: $(DEV) ## format, and fix what can be fixed
 	$(BIN)/ruff format
@@ -67,6 +76,9 @@ format: $(DEV) ## format, and fix what can be fixed
 
 schemas: $(DEV) ## write schemas/json and schemas/asyncapi anew
 	$(BIN)/python -m schemas.generate
+
+manifests: $(DEV) ## write the generated Kubernetes manifests anew
+	$(BIN)/python -m deploy.k8s.generate
 
 clean: ## forget the environment, caches and the local stack's data
 	rm -rf $(VENV) .cache .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
