@@ -1,13 +1,16 @@
 # All set-up happens by itself: `make up` and `make test` need Python 3.11+, its venv module, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help up test check integration faults observability dashboards demo send token deadletters schemas settings format clean
+.PHONY: help up test check integration faults observability deploy-check image-steps demo send token deadletters schemas settings dashboards manifests format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 KAFKA_TESTS := tests/integration/kafka_real
+# suites with a target of their own: they need servers, or take long
 PROMETHEUS_TESTS := tests/deploy/observed
+IMAGE_TESTS := tests/deploy/image
+K8S_TESTS := tests/deploy/k8s
 # processes that tests run in; each has embedded servers of its own
 WORKERS ?= 2
 
@@ -17,8 +20,16 @@ override TEXT := $(value TEXT)
 endif
 export TEXT
 
+# DOCKER=1 speaks to the stack of deploy/compose.yaml, and needs no environment here
+ifdef DOCKER
+LOCAL := docker compose -f deploy/compose.yaml exec -T -e CHANNEL="$$CHANNEL" -e FROM="$$FROM" -e TEXT="$$TEXT" dev python
+else
+LOCAL := $(BIN)/python
+LOCAL_READY := $(RUNTIME)
+endif
+
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(RUNTIME): requirements/base.txt requirements/local.txt
 	@sh deploy/local/install.sh $(VENV) $^ && touch $@
@@ -29,14 +40,14 @@ $(DEV): $(RUNTIME) requirements/dev.txt
 up: $(RUNTIME) ## run everything on http://127.0.0.1:8080 (PORT, DATA_DIR)
 	@exec $(BIN)/python -m deploy.local.up
 
-send: $(RUNTIME) ## send a provider's webhook (CHANNEL=sms|whatsapp|email|chat FROM=… TEXT=…)
-	@exec $(BIN)/python -m deploy.local.send
+send: $(LOCAL_READY) ## send a provider's webhook (CHANNEL=sms|whatsapp|email|chat FROM=… TEXT=…)
+	@exec $(LOCAL) -m deploy.local.send
 
-token: $(RUNTIME) ## print a token of AGENT (ana, ben, cleo, lea, adam), valid 12 hours
-	@exec $(BIN)/python -m deploy.local.token "$(AGENT)"
+token: $(LOCAL_READY) ## print a token of AGENT (ana, ben, cleo, lea, adam), valid 12 hours
+	@exec $(LOCAL) -m deploy.local.token "$(AGENT)"
 
-demo: $(RUNTIME) ## play a recorded day and show what became of it
-	@exec $(BIN)/python -m deploy.local.demo
+demo: $(LOCAL_READY) ## play a recorded day and show what became of it
+	@exec $(LOCAL) -m deploy.local.demo
 
 deadletters: $(RUNTIME) ## list, show, retry or drop what no service could handle (ARGS="list", KAFKA_BOOTSTRAP_SERVERS)
 	@exec $(BIN)/python -m services.chassis.deadletters $(ARGS)
@@ -45,7 +56,7 @@ settings: $(RUNTIME) ## list the environment variables of each service
 	@exec $(BIN)/python -m deploy.local.settings
 
 test: $(DEV) ## all tests that need no engine of their own
-	$(BIN)/pytest -q -n $(WORKERS) --ignore=$(KAFKA_TESTS) --ignore=$(PROMETHEUS_TESTS) $(ARGS)
+	$(BIN)/pytest -q -n $(WORKERS) $(addprefix --ignore=,$(KAFKA_TESTS) $(PROMETHEUS_TESTS) $(IMAGE_TESTS) $(K8S_TESTS)) $(ARGS)
 
 integration: $(DEV) ## the tests on a real Apache Kafka (needs Java 17 and Maven)
 	$(BIN)/pytest -q $(KAFKA_TESTS) $(ARGS)
@@ -56,6 +67,12 @@ faults: $(DEV) ## kill, freeze and cut off what runs on a real Apache Kafka, and
 observability: $(DEV) ## dashboards and rules against a real Prometheus that watches the demo (needs prometheus)
 	$(BIN)/pytest -q $(PROMETHEUS_TESTS) $(ARGS)
 
+image-steps: $(DEV) ## perform the image's steps in a clean environment and start every command from there
+	$(BIN)/pytest -q $(IMAGE_TESTS) $(ARGS)
+
+deploy-check: $(DEV) ## render the Kubernetes overlays and check them (needs kubectl or kustomize)
+	$(BIN)/pytest -q $(K8S_TESTS) $(ARGS)
+
 check: $(DEV) ## lint, format, types, imports, generated files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -63,6 +80,7 @@ check: $(DEV) ## lint, format, types, imports, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m deploy.grafana.generate --check
+	$(BIN)/python -m deploy.k8s.generate --check
 
 format: $(DEV) ## format, and fix what can be fixed
 	$(BIN)/ruff format
@@ -73,6 +91,9 @@ schemas: $(DEV) ## write schemas/json and schemas/asyncapi anew
 
 dashboards: $(DEV) ## write deploy/grafana/dashboards anew
 	$(BIN)/python -m deploy.grafana.generate
+
+manifests: $(DEV) ## write the generated Kubernetes manifests anew
+	$(BIN)/python -m deploy.k8s.generate
 
 clean: ## forget the environment, caches and the local stack's data
 	rm -rf $(VENV) .cache .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,7 +1,7 @@
 """All services behind one address: requests go by the first segment of their path."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -16,12 +16,18 @@ STOP_SECONDS = 12.0
 class OneOrigin:
     """An ASGI application made of one application a service.
 
-    `/` lists `services`; `others` (the simulator) are served, and not listed.
+    `/` lists `services`, or those `listed` that are reached at this address by other means; `others`
+    (the simulator) are served, and not listed.
     """
 
-    def __init__(self, services: Mapping[str, FastAPI], others: Mapping[str, FastAPI]) -> None:
+    def __init__(
+        self,
+        services: Mapping[str, FastAPI],
+        others: Mapping[str, FastAPI],
+        listed: Iterable[str] | None = None,
+    ) -> None:
         self._apps: dict[str, ASGIApp] = {**services, **others}
-        self._listed = [_entry(name) for name in services]
+        self._listed = [_entry(name) for name in (services if listed is None else listed)]
         self._root = Starlette(
             routes=[Route("/", self._list)], exception_handlers={404: _unknown, 405: _not_allowed}
         )

@@ -12,7 +12,7 @@ from rich.table import Table
 from deploy.local.terminal import wide_console
 from deploy.local.up import SERVICES
 from services.chassis.inboxes import Inbox
-from services.chassis.settings import Settings
+from services.chassis.settings import Settings, TopicSettings
 
 _INBOX = ("reopen_window_seconds", "contact_idle_seconds", "same_agent_seconds")
 
@@ -24,12 +24,16 @@ def main() -> None:
     console.print(
         _table("every Inbox that does not say otherwise", {name: Inbox.model_fields[name] for name in _INBOX})
     )
+    console.print(_table("python -m services.chassis.topics", _beside_common(TopicSettings)))
     for service in SERVICES:
         for kind in _own(service):
-            fields = kind.model_fields
-            own = {name: field for name, field in fields.items() if name not in Settings.model_fields}
-            if own:
+            if own := _beside_common(kind):
                 console.print(_table(service, own))
+
+
+def _beside_common(kind: type[Settings]) -> dict[str, FieldInfo]:
+    fields = kind.model_fields
+    return {name: field for name, field in fields.items() if name not in Settings.model_fields}
 
 
 def _own(service: str) -> Iterator[type[Settings]]:

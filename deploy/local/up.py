@@ -171,7 +171,7 @@ async def _run(
 
     async def live() -> None:
         await lifespans.start()
-        await _seed(stack, keys)
+        await seed(stack, keys)
         next_steps.show(stack)
         await asyncio.shield(serving)
 
@@ -186,7 +186,8 @@ async def _run(
         await lifespans.stop()
 
 
-async def _seed(stack: Stack, keys: StackKeys) -> None:
+async def seed(stack: Stack, keys: StackKeys) -> None:
+    """Wait until all services are ready and tell the router who its Agents are; raises NotReadyError."""
     now = datetime.now(UTC)
     async with httpx.AsyncClient(base_url=stack.url, trust_env=False, timeout=10) as client:
         await wait_ready(client, SERVICES)

@@ -25,8 +25,9 @@ from services.chassis.stage import Stage
 from services.chassis.tail import Tail
 
 Step = Callable[[], Awaitable[None]]
-_CHECK_SECONDS = 3.0
-_ANSWER_SECONDS, _LEAVE_SECONDS, _CLOSE_SECONDS = 4, 3.0, 2.0
+CHECK_SECONDS = 3.0
+"""Longest wait of `readyz` for one dependency."""
+HTTP_DRAIN_SECONDS, LEAVE_SECONDS, CLOSE_SECONDS = 4, 3.0, 2.0
 """A stop: requests are answered, work in flight drains, consumers leave their groups, clients close. With
 the drain timeout these are all it takes."""
 
@@ -108,7 +109,7 @@ def serve(build_app: Callable[[], FastAPI], settings: Settings) -> None:
             log_config=None,
             access_log=False,
             forwarded_allow_ips=settings.forwarded_allow_ips,
-            timeout_graceful_shutdown=_ANSWER_SECONDS,
+            timeout_graceful_shutdown=HTTP_DRAIN_SECONDS,
         )
     )
     server.run()
@@ -130,7 +131,7 @@ async def _stop(service: Service, main: asyncio.Task[None]) -> None:
     runners: list[Stage | Tail] = [*service.stages.values(), *service.tails]
     stops = [asyncio.create_task(runner.stop()) for runner in runners]
     main.cancel()
-    limit = service.settings.drain_timeout_seconds + _LEAVE_SECONDS
+    limit = service.settings.drain_timeout_seconds + LEAVE_SECONDS
     _, late = await asyncio.wait([main, *stops], timeout=limit)
     if late:
         log.warning("stop_timed_out", service=service.name)
@@ -143,7 +144,7 @@ async def _stop(service: Service, main: asyncio.Task[None]) -> None:
 async def _closed(service: Service, step: Step) -> None:
     """Close a client; one that waits for a dependency that is away is left to the end of the process."""
     try:
-        async with asyncio.timeout(_CLOSE_SECONDS):
+        async with asyncio.timeout(CLOSE_SECONDS):
             await step()
     except Exception as error:  # noqa: BLE001  (a stop goes on whatever fails)
         log.warning("close_failed", service=service.name, error=type(error).__name__)
@@ -171,7 +172,7 @@ async def _run(service: Service) -> None:
             for task in late:
                 task.cancel()
             if late:
-                await asyncio.wait(late, timeout=_LEAVE_SECONDS)
+                await asyncio.wait(late, timeout=LEAVE_SECONDS)
 
 
 async def _prepare(service: Service) -> None:
@@ -251,7 +252,7 @@ def _health(service: Service) -> APIRouter:
 
 async def _checked(check: Step) -> str:
     try:
-        async with asyncio.timeout(_CHECK_SECONDS):
+        async with asyncio.timeout(CHECK_SECONDS):
             await check()
     except Exception as error:  # noqa: BLE001  (any failure is the answer)
         return f"{type(error).__name__}: {error}"[:200]

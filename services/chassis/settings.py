@@ -1,8 +1,9 @@
 """Settings that every service has; each service's own settings extend them."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _LOCAL = Path(__file__).resolve().parents[2] / "deploy" / "local"
@@ -56,3 +57,29 @@ class Settings(BaseSettings):
         gt=0,
         description="longest wait for work in flight at a rebalance or a stop; a stop may take 9 s more",
     )
+
+
+class TopicSettings(Settings):
+    """What `python -m services.chassis.topics` reads beside the common ones."""
+
+    topic_replication: int = Field(
+        1, ge=1, description="copies of each partition of a new topic; in clusters: 3"
+    )
+    topic_min_insync_replicas: int = Field(
+        1, ge=1, description="copies that must have a record before it is acknowledged; in clusters: 2"
+    )
+    topic_wait_seconds: float = Field(
+        60.0, ge=0, description="longest wait for Kafka before the topics command gives up"
+    )
+
+    @property
+    def topic_configs(self) -> dict[str, str]:
+        """Kafka's settings of every topic that the deployment decides."""
+        return {"min.insync.replicas": str(self.topic_min_insync_replicas)}
+
+    @model_validator(mode="after")
+    def _enough_copies(self) -> Self:
+        if self.topic_min_insync_replicas > self.topic_replication:
+            message = "TOPIC_MIN_INSYNC_REPLICAS must not be above TOPIC_REPLICATION"
+            raise ValueError(message)
+        return self

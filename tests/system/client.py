@@ -18,6 +18,7 @@ from tests.system.site import Site
 
 Json = dict[str, Any]
 LEAD = "lea"
+_INSIST_SECONDS = 90.0
 _NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout)
 
 
@@ -65,15 +66,18 @@ class Client:
         return [*bases[first:], *bases[:first]]
 
     async def get(self, path: str, *, by: str = LEAD, replica: int | None = None, **params: Any) -> Json:
-        """Return the JSON of a GET that must succeed; a replica that dies meanwhile is passed over."""
-        for last in (False, False, True):
+        """Return the JSON of a GET that must succeed; a replica that dies or waits meanwhile is passed over."""
+        deadline = monotonic() + _INSIST_SECONDS
+        while True:
             try:
                 answer = await self.send("GET", path, by=by, replica=replica, params=params)
             except httpx.TransportError:
-                if last:
+                if monotonic() > deadline:
                     raise
-                continue
-            break
+            else:
+                if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or monotonic() > deadline:
+                    break
+            await asyncio.sleep(0.1)
         assert answer.status_code == 200, f"GET {path}: {answer.status_code} {answer.text[:500]}"
         found: Json = answer.json()
         return found
@@ -86,7 +90,7 @@ class Client:
         return await self.send(method, path, by=by, json=body, headers=headers, **options)
 
     async def insist(
-        self, by: str, method: str, path: str, body: Any = None, *, seconds: float = 40.0
+        self, by: str, method: str, path: str, body: Any = None, *, seconds: float = _INSIST_SECONDS
     ) -> httpx.Response:
         """Give a command under one Idempotency-Key until it is answered by other than a fault of ours."""
         key, deadline = uuid4().hex, monotonic() + seconds

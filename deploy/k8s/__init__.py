@@ -1,0 +1,1 @@
+"""Kubernetes manifests; what of them is generated, and from what, is in `generate.py`."""
