@@ -66,7 +66,7 @@ class Client:
         return [*bases[first:], *bases[:first]]
 
     async def get(self, path: str, *, by: str = LEAD, replica: int | None = None, **params: Any) -> Json:
-        """Return the JSON of a GET that must succeed; a replica that dies or waits meanwhile is passed over."""
+        """Return the JSON of a GET that must succeed; one that dies or waits is passed over."""
         deadline = monotonic() + _INSIST_SECONDS
         while True:
             try:
