@@ -1,6 +1,6 @@
 # All set-up happens by itself: `make up` and `make test` need Python 3.11+, its venv module, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help up test check integration faults demo send token schemas settings format clean
+.PHONY: help up test check integration faults bench demo send token schemas settings format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -48,6 +48,9 @@ integration: $(DEV) ## the tests on a real Apache Kafka (needs Java 17 and Maven
 
 faults: $(DEV) ## kill, freeze and cut off what runs on a real Apache Kafka, and judge what is left (FAULTS=long for longer)
 	$(BIN)/pytest -q tests/faults $(ARGS)
+
+bench: $(DEV) ## measure against controls on a real Apache Kafka, into .local/bench (ARGS="ingest --scale full")
+	$(BIN)/python -m tests.bench $(ARGS)
 
 check: $(DEV) ## lint, format, types, imports, generated files
 	$(BIN)/ruff check
