@@ -13,7 +13,7 @@ import typer
 import uvloop
 
 from services.chassis import logging
-from tests.bench import report, stage
+from tests.bench import backlog, growth, latency, pipeline, report, stage
 from tests.bench.figures import Figure
 from tests.bench.setup import Scale, Setup, surroundings
 
@@ -29,6 +29,10 @@ class Bench:
 
 BENCHES = {
     "stage": Bench(stage.run, mongo=False),
+    "pipeline": Bench(pipeline.run),
+    "latency": Bench(latency.run),
+    "backlog": Bench(backlog.run),
+    "growth": Bench(growth.run),
 }
 
 

@@ -40,6 +40,7 @@ class Process:
     port: int
     environment: Mapping[str, str]
     log: Path
+    arguments: tuple[str, ...] = ()
     running: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -59,7 +60,8 @@ class Process:
         kept = self.log.read_bytes() if self.log.exists() else b""
         self.log.with_suffix(".before").write_bytes(kept)
         environment = {**self.environment, "PORT": str(self.port), "HOST": LOCALHOST}
-        self.running = start_tethered([sys.executable, "-m", self.module], self.log, environment=environment)
+        command = [sys.executable, "-m", self.module, *self.arguments]
+        self.running = start_tethered(command, self.log, environment=environment)
 
     def kill(self) -> None:
         """End it as a crash would (SIGKILL)."""
@@ -126,8 +128,27 @@ def running_system(
     **variables: str,
 ) -> Iterator[System]:
     """Create the topics and run `each` replicas of `services`, with `variables` as settings."""
-    directory.mkdir(parents=True, exist_ok=True)
     asyncio.run(create_topics(Settings(kafka_bootstrap_servers=kafka)))
+    with launched(directory, kafka, mongo, services=services, each=each, **variables) as system:
+        yield system
+
+
+@contextmanager
+def launched(
+    directory: Path,
+    kafka: str,
+    mongo: str,
+    *,
+    services: Sequence[str] = SERVICES,
+    each: int = 2,
+    within: str | None = None,
+    **variables: str,
+) -> Iterator[System]:
+    """Do the same where the topics are there, and where a loop may run already.
+
+    `within` is a module that is started in place of each service's, and told its name.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
     keys = StackKeys.load_or_make(directory)
     simulator_port = free_port()
     environment = {
@@ -145,10 +166,11 @@ def running_system(
         name: [
             Process(
                 f"{name}-{number}",
-                f"services.{name}",
+                within or f"services.{name}",
                 free_port(),
                 environment,
                 directory / f"{name}-{number}.log",
+                (f"services.{name}",) if within else (),
             )
             for number in range(each)
         ]
