@@ -13,7 +13,7 @@ import typer
 import uvloop
 
 from services.chassis import logging
-from tests.bench import report, stage
+from tests.bench import ingest, report, stage
 from tests.bench.figures import Figure
 from tests.bench.setup import Scale, Setup, surroundings
 
@@ -28,6 +28,7 @@ class Bench:
 
 
 BENCHES = {
+    "ingest": Bench(ingest.run),
     "stage": Bench(stage.run, mongo=False),
 }
 
