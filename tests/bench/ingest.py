@@ -6,6 +6,7 @@ Both run as one uvicorn process with uvloop and httptools, on the same Kafka, un
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,9 +20,9 @@ from schemas.topics import MESSAGES_INBOUND, TOPICS, Topic
 from services.chassis.accounts import Account, Accounts
 from services.chassis.topics import create_topics
 from tests.bench.figures import Figure, Pair, at_least, compared
-from tests.bench.load import Answered, LoadError, load, write_requests
+from tests.bench.load import LoadError, load, write_requests
 from tests.bench.messages import TEXT
-from tests.bench.profiles import profiled
+from tests.bench.profiles import cpu_seconds, profiled
 from tests.bench.rounds import by_turns
 from tests.bench.setup import Setup
 from tests.system.launch import PUBLIC_URL, Process
@@ -30,6 +31,16 @@ RAW = Topic("bench.raw", "none", None, ("bench",), ())
 PROVIDERS = ("twilio-sms", "whatsapp")
 CONTROL = "bare ASGI app that verifies and produces"
 _SENDERS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What one stretch of load saw: requests a second, milliseconds, microseconds a request."""
+
+    rate: float
+    p50: float
+    p99: float
+    cpu: float
 
 
 async def run(setup: Setup) -> list[Figure]:
@@ -57,16 +68,18 @@ async def measured(
     """Return the figures of one provider, and leave the profiles of both processes."""
     seconds = setup.sized(smoke=1, small=6, full=12)
 
-    async def stretch(process: Process, topic: Topic) -> Answered:
+    async def stretch(process: Process, topic: Topic) -> Stretch:
         async with arriving(setup.kafka, topic) as arrived:
+            before = cpu_seconds(process.pid)
             answered = await load(process.url, requests, seconds)
+            worked = cpu_seconds(process.pid) - before
             arrived.append(answered.requests)
-        return answered
+        return Stretch(answered.rate, answered.p50, answered.p99, worked / answered.requests * 1e6)
 
-    async def of_subject() -> Answered:
+    async def of_subject() -> Stretch:
         return await stretch(subject, MESSAGES_INBOUND)
 
-    async def of_control() -> Answered:
+    async def of_control() -> Stretch:
         return await stretch(control, RAW)
 
     for warm_up in (of_subject, of_control):
@@ -77,6 +90,7 @@ async def measured(
             await load(process.url, requests, seconds)
     return [
         _figure(f"ingest of {provider}", "requests/s", rounds, "rate", target=True),
+        _figure(f"ingest of {provider}, processor time of the server", "µs/request", rounds, "cpu"),
         _figure(f"ingest of {provider}, median latency", "ms", rounds, "p50"),
         _figure(f"ingest of {provider}, 99th percentile", "ms", rounds, "p99"),
     ]
@@ -85,7 +99,7 @@ async def measured(
 def _figure(
     name: str,
     unit: str,
-    rounds: Sequence[tuple[Answered, Answered]],
+    rounds: Sequence[tuple[Stretch, Stretch]],
     of: str,
     *,
     target: bool = False,

@@ -18,6 +18,12 @@ _STOP_SECONDS = 20.0
 _MOST_LINES = 40
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time a process has used so far; hardly moved by what else the machine does."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @asynccontextmanager
 async def profiled(directory: Path, name: str, pid: int | None = None) -> AsyncIterator[None]:
     """Sample process `pid` (this one, if None) while the block runs.
@@ -48,12 +54,12 @@ async def profiled(directory: Path, name: str, pid: int | None = None) -> AsyncI
 
 
 def summary(stacks: str, pid: int) -> str:
-    """Return the shares of functions (with and without what they call) and of packages, in the main thread."""
+    """Return the shares of packages and functions, with and without callees of the main thread."""
     total, own, within, packages = 0, Counter[str](), Counter[str](), Counter[str]()
     for line in stacks.splitlines():
         stack, _, count = line.rpartition(" ")
         thread, *frames = stack.split(";")
-        if f"({pid})" not in thread and "MainThread" not in thread or not frames:
+        if (f"({pid})" not in thread and "MainThread" not in thread) or not frames:
             continue
         samples = int(count)
         total += samples
