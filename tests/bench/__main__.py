@@ -13,7 +13,7 @@ import typer
 import uvloop
 
 from services.chassis import logging
-from tests.bench import ingest, report, stage
+from tests.bench import ingest, report, router, stage
 from tests.bench.figures import Figure
 from tests.bench.setup import Scale, Setup, surroundings
 
@@ -29,6 +29,7 @@ class Bench:
 
 BENCHES = {
     "ingest": Bench(ingest.run),
+    "router": Bench(router.run, kafka=False, mongo=False),
     "stage": Bench(stage.run, mongo=False),
 }
 
