@@ -1,12 +1,14 @@
 """Structured logs: one JSON object a line, with correlation ids and without personal data."""
 
+import json
 import logging
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
+import orjson
 import structlog
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger("parley")
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 bind = structlog.contextvars.bind_contextvars
 bound = structlog.contextvars.bound_contextvars
 
@@ -31,31 +33,37 @@ def _without_values(event: structlog.typing.EventDict) -> structlog.typing.Event
     return event
 
 
+def _as_json(event: structlog.typing.EventDict, **_: Any) -> str:  # noqa: ANN401  (structlog's own options)
+    try:
+        return orjson.dumps(event, default=repr).decode()
+    except TypeError:  # a lone surrogate, or a number beyond 64 bits
+        return json.dumps(event, default=repr)
+
+
 def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Send our own and the libraries' logs to `stream` (standard error) as JSON lines."""
+    """Send our own and the libraries' logs to `stream` (standard error) as JSON lines.
+
+    Ours do not go through the standard library's logging: that took half of the time of a line.
+    """
+    out = stream or sys.stderr
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *_SHARED,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*_SHARED, structlog.processors.JSONRenderer(_as_json)],
+        logger_factory=structlog.WriteLoggerFactory(out),
+        wrapper_class=structlog.make_filtering_bound_logger(level.upper()),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=list(_SHARED),
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
+                structlog.processors.JSONRenderer(_as_json),
             ],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("parley").setLevel(level.upper())
     # aiokafka reports every reconnect as an error while a broker is away; readiness and metrics say it once
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -13,7 +13,7 @@ import typer
 import uvloop
 
 from services.chassis import logging
-from tests.bench import backlog, growth, latency, pipeline, report, stage
+from tests.bench import backlog, growth, ingest, latency, pipeline, report, router, stage
 from tests.bench.figures import Figure
 from tests.bench.setup import Scale, Setup, surroundings
 
@@ -28,6 +28,8 @@ class Bench:
 
 
 BENCHES = {
+    "ingest": Bench(ingest.run),
+    "router": Bench(router.run, kafka=False, mongo=False),
     "stage": Bench(stage.run, mongo=False),
     "pipeline": Bench(pipeline.run),
     "latency": Bench(latency.run),

@@ -18,6 +18,12 @@ _STOP_SECONDS = 20.0
 _MOST_LINES = 40
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time a process has used so far; hardly moved by what else the machine does."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @asynccontextmanager
 async def profiled(directory: Path, name: str, pid: int | None = None) -> AsyncIterator[None]:
     """Sample process `pid` (this one, if None) while the block runs.
@@ -27,7 +33,7 @@ async def profiled(directory: Path, name: str, pid: int | None = None) -> AsyncI
     """
     stacks = directory / f"{name}.stacks"
     command = [str(_PY_SPY), "record", "--pid", str(pid or os.getpid()), "--rate", _SAMPLES_PER_SECOND]
-    command += ["--format", "raw", "--nolineno", "--output", str(stacks)]
+    command += ["--format", "raw", "--threads", "--nolineno", "--output", str(stacks)]
     if not _PY_SPY.exists():
         sys.stderr.write(f"no profile of {name}: py-spy is not installed\n")
         yield
@@ -42,17 +48,19 @@ async def profiled(directory: Path, name: str, pid: int | None = None) -> AsyncI
             sampler.send_signal(2)  # SIGINT: it writes what it has
         _, errors = await asyncio.wait_for(sampler.communicate(), _STOP_SECONDS)
         if sampler.returncode == 0 and stacks.exists():
-            (directory / f"{name}.txt").write_text(summary(stacks.read_text()))
+            (directory / f"{name}.txt").write_text(summary(stacks.read_text(), pid or os.getpid()))
         else:
             sys.stderr.write(f"no profile of {name}: {errors.decode(errors='replace')[-300:]}\n")
 
 
-def summary(stacks: str) -> str:
-    """Return the shares of functions (with and without what they call) and of packages."""
+def summary(stacks: str, pid: int) -> str:
+    """Return the shares of packages and functions, with and without callees of the main thread."""
     total, own, within, packages = 0, Counter[str](), Counter[str](), Counter[str]()
     for line in stacks.splitlines():
         stack, _, count = line.rpartition(" ")
-        frames = stack.split(";")
+        thread, *frames = stack.split(";")
+        if (f"({pid})" not in thread and "MainThread" not in thread) or not frames:
+            continue
         samples = int(count)
         total += samples
         own[frames[-1]] += samples
