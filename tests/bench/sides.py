@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from time import monotonic
 
@@ -23,6 +23,8 @@ from tests.system.play import profile, sign_on
 PIPELINE = ("identity", "conversation", "router", "notifier")
 ON_TIMELINE, GRANTED = "message.added", "conversation.assigned"
 """Events that end a returning Customer's message, and a new one's."""
+_NUMBERS = count()
+"""One for each message of a run, whichever systems come and go: a repeated one would be a duplicate."""
 ROOM = 1000
 """Most Conversations of an Agent that the router allows."""
 
@@ -36,11 +38,10 @@ class Side:
     sender: Sender
     watch: Watch
     pids: Mapping[str, int]
-    _numbers: Iterator[int] = field(default_factory=count)
 
     def messages(self, customers: Sequence[int]) -> list[Message]:
         """Return a message of each of these, unlike any before."""
-        return [message(customer, next(self._numbers)) for customer in customers]
+        return [message(customer, next(_NUMBERS)) for customer in customers]
 
     async def rate(self, messages: Sequence[Message], end: str) -> float:
         """Send all at once; return messages/s from the first produced to the last `end`."""
