@@ -8,20 +8,30 @@ from typing import Any, TextIO
 import orjson
 import structlog
 
+from schemas.envelope import rfc3339
+from services.chassis.clock import utc_now
+
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 bind = structlog.contextvars.bind_contextvars
 bound = structlog.contextvars.bound_contextvars
 
-_SHARED: tuple[structlog.typing.Processor, ...] = (
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-    structlog.processors.StackInfoRenderer(),
-    structlog.processors.ExceptionRenderer(
-        structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
-    ),
-    lambda _logger, _name, event: _without_values(event),
+_with_exception = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
 )
+_with_stack = structlog.processors.StackInfoRenderer()
+
+
+def _complete(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:  # noqa: ANN401  (structlog's own type)
+    """Add level, time, and what a line about an exception needs. One step: there is a line a webhook."""
+    structlog.stdlib.add_log_level(logger, method, event)
+    event["at"] = rfc3339(utc_now())
+    if "exc_info" in event or "stack_info" in event:
+        event = _with_exception(logger, method, _with_stack(logger, method, event))
+        return _without_values(event)
+    return event
+
+
+_SHARED: tuple[structlog.typing.Processor, ...] = (structlog.contextvars.merge_contextvars, _complete)
 
 
 def _without_values(event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -50,8 +60,9 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
         processors=[*_SHARED, structlog.processors.JSONRenderer(_as_json)],
         logger_factory=structlog.WriteLoggerFactory(out),
         wrapper_class=structlog.make_filtering_bound_logger(level.upper()),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
+    vars(log).pop("bind", None)  # what it remembers of an earlier configuration
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

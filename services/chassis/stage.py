@@ -8,6 +8,7 @@ offsets once per batch.
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -67,6 +68,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
 
     def __post_init__(self) -> None:
         self._names = (self.consumer.group, self.consumer.topic.name)
+        self._validate = self.consumer.topic.adapter.validate_json
         self._rule = HaltRule()
 
     # --- what others ask ------------------------------------------------------------------------
@@ -175,9 +177,9 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         ]
         if failed:
             await self._persist(kafka, lambda: self.publisher.publish(failed))
-        for fate in fates:
-            outcome = "dead_lettered" if isinstance(fate, Failure) else fate
-            metrics.OUTCOMES.labels(*self._names, outcome).inc()
+        outcomes = Counter("dead_lettered" if isinstance(fate, Failure) else fate for fate in fates)
+        for outcome, number in outcomes.items():
+            metrics.OUTCOMES.labels(*self._names, outcome).inc(number)
         await self._commit(kafka, {tp: of_partition[-1].offset + 1 for tp, of_partition in polled.items()})
         metrics.BATCH_RECORDS.labels(*self._names).observe(len(records))
         metrics.BATCH_SECONDS.labels(*self._names).observe(time.monotonic() - started)
@@ -195,7 +197,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
 
     def _decode(self, record: Record) -> Delivery | Failure:
         try:
-            message = self.consumer.topic.adapter.validate_json(record.value or b"")
+            message = self._validate(record.value or b"")
         except (ValidationError, ValueError, RecursionError) as error:
             return Failure(f"undecodable:{type(error).__name__}", 1)
         return Delivery(record.topic, record.partition, record.offset, message)
