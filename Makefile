@@ -1,6 +1,6 @@
 # All set-up happens by itself: `make up` and `make test` need Python 3.11+, its venv module, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help up test check integration faults observability deploy-check image-steps demo send token deadletters schemas settings dashboards manifests format clean
+.PHONY: help up test check integration faults observability deploy-check image-steps bench demo send token deadletters schemas settings dashboards manifests format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -72,6 +72,9 @@ image-steps: $(DEV) ## perform the image's steps in a clean environment and star
 
 deploy-check: $(DEV) ## render the Kubernetes overlays and check them (needs kubectl or kustomize)
 	$(BIN)/pytest -q $(K8S_TESTS) $(ARGS)
+
+bench: $(DEV) ## measure against controls on a real Apache Kafka, into .local/bench (ARGS="ingest --scale full")
+	$(BIN)/python -m tests.bench $(ARGS)
 
 check: $(DEV) ## lint, format, types, imports, generated files
 	$(BIN)/ruff check

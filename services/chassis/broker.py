@@ -1,7 +1,8 @@
-"""Kafka, through FastStream: publishing with acknowledgement, and subscriptions for the delivery core.
+"""Kafka: publishing with acknowledgement, and subscriptions for the delivery core.
 
-FastStream builds the clients and their life cycle. The loop that polls is ours (`delivery.py`):
-its own acknowledgement policies cannot give each record of a batch a fate of its own.
+FastStream builds the consumers and their life cycle. The loop that polls is ours (`stage.py`): its own
+acknowledgement policies cannot give each record of a batch a fate of its own. The producer is aiokafka's
+own: FastStream's way to it takes longer than the producer does, and adds headers that nobody reads.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import (
     IllegalOperation,
@@ -76,7 +77,7 @@ class KafkaPublisher:
     def __init__(self, settings: Settings, client_id: str) -> None:
         self._settings = settings
         self._client_id = client_id
-        self._broker: KafkaBroker | None = None
+        self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
 
     async def publish(self, batch: Sequence[Outgoing]) -> None:
@@ -87,68 +88,68 @@ class KafkaPublisher:
             raise RecordTooLarge
         try:
             async with asyncio.timeout(self._settings.publish_timeout_seconds):
-                broker = await self._connected()
-                results = await self._send(broker, batch)
+                producer = self._producer or await self._connected()
+                results = await _send(producer, batch)
         except (TimeoutError, KafkaError, OSError) as error:
             metrics.PUBLISH_FAILURES.labels(error=type(error).__name__).inc()
             raise BrokerUnavailable(type(error).__name__) from error
         failures = [result for result in results if isinstance(result, BaseException)]
         for record, result in zip(batch, results, strict=False):
             if not isinstance(result, BaseException):
-                metrics.PUBLISHED.labels(topic=record.topic).inc()
+                metrics.PUBLISHED.labels(record.topic).inc()
         if failures:
-            await self._give_up(broker, failures[0])
+            await self._give_up(producer, failures[0])
 
-    async def _send(self, broker: KafkaBroker, batch: Sequence[Outgoing]) -> list[Any]:
-        futures = []
-        try:
-            for record in batch:
-                futures.append(  # noqa: PERF401  (a failed send must leave the earlier ones awaited)
-                    await broker.publish(
-                        record.value, topic=record.topic, key=record.key.encode(), no_confirm=True
-                    )
-                )
-        except KafkaError as error:
-            return [*await asyncio.gather(*futures, return_exceptions=True), error]
-        return list(await asyncio.gather(*futures, return_exceptions=True))
-
-    async def _give_up(self, broker: KafkaBroker, error: BaseException) -> None:
+    async def _give_up(self, producer: AIOKafkaProducer, error: BaseException) -> None:
         metrics.PUBLISH_FAILURES.labels(error=type(error).__name__).inc()
-        if (isinstance(error, _BROKEN_PRODUCER) or _sender_ended(broker)) and self._broker is broker:
+        in_use = producer is self._producer
+        if in_use and (isinstance(error, _BROKEN_PRODUCER) or _sender_ended(producer)):
             log.error("producer_replaced", error=type(error).__name__)
-            self._broker = None
-            await broker.stop()
+            self._producer = None
+            await producer.stop()
         raise BrokerUnavailable(type(error).__name__) from error
 
-    async def _connected(self) -> KafkaBroker:
-        if self._broker is not None:
-            return self._broker
+    async def _connected(self) -> AIOKafkaProducer:
         async with self._connecting:
-            if self._broker is None:
+            if self._producer is None:
                 await _reach(self._settings)
-                broker = _broker(self._settings, self._client_id)
+                producer = _made_producer(self._settings, self._client_id)
                 try:
-                    await broker.start()
+                    await producer.start()
                 except BaseException:
-                    await broker.stop()
+                    await producer.stop()
                     raise
-                self._broker = broker
-            return self._broker
+                self._producer = producer
+            return self._producer
 
     async def check(self) -> None:
         """Raise unless the broker answers and has every topic."""
-        broker = await self._connected()
-        producer: Any = broker.config.broker_config.producer
-        metadata = await asyncio.wait_for(producer._producer.producer.client.fetch_all_metadata(), 2)  # noqa: SLF001  (FastStream has no metadata call)
+        producer = self._producer or await self._connected()
+        metadata = await asyncio.wait_for(producer.client.fetch_all_metadata(), 2)
         missing = {topic.name for topic in TOPICS} - set(metadata.topics())
         if missing:
             raise BrokerUnavailable("missing topics: " + ", ".join(sorted(missing)))
 
     async def stop(self) -> None:
         """Flush and close."""
-        if self._broker is not None:
-            await self._broker.stop()
-            self._broker = None
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+
+
+async def _send(producer: AIOKafkaProducer, batch: Sequence[Outgoing]) -> list[Any]:
+    """Return each record's acknowledgement or error; an error of the producer itself comes last."""
+    futures: list[asyncio.Future[Any]] = []
+    try:
+        for record in batch:
+            futures.append(  # noqa: PERF401  (a failed send must leave the earlier ones awaited)
+                await producer.send(record.topic, record.value, record.key.encode())
+            )
+        if len(futures) == 1:  # nothing to gather: a webhook is one record, and there are many
+            return [await futures[0]]
+    except KafkaError as error:
+        return [*await asyncio.gather(*futures, return_exceptions=True), error]
+    return list(await asyncio.gather(*futures, return_exceptions=True))
 
 
 class Subscription:
@@ -166,9 +167,7 @@ class Subscription:
         self._settings = settings
         rebalance_ms = int((settings.drain_timeout_seconds + 10) * 1000)
         # a JoinGroup is answered only when all members have drained, so requests may last longer than that
-        self._broker = _broker(
-            settings, client_id, request_timeout_ms=rebalance_ms + 10_000, consumer_only=True
-        )
+        self._broker = _consuming_broker(settings, client_id, rebalance_ms + 10_000)
         options: dict[str, Any] = {}
         if listener is not None:
             options["listener"] = listener
@@ -202,10 +201,9 @@ class Subscription:
             log.warning("close_timed_out")
 
 
-def _sender_ended(broker: KafkaBroker) -> bool:
+def _sender_ended(producer: AIOKafkaProducer) -> bool:
     """Return whether aiokafka's sender is gone: then nothing is ever sent again, whatever the error said."""
-    producer: Any = broker.config.broker_config.producer
-    sender = getattr(producer._producer.producer, "_sender", None)  # noqa: SLF001  (it tells nobody)
+    sender: Any = getattr(producer, "_sender", None)
     task = getattr(sender, "_sender_task", None)
     return task is not None and bool(task.done())
 
@@ -229,18 +227,26 @@ async def _reach(settings: Settings) -> None:
     raise failure
 
 
-def _broker(
-    settings: Settings, client_id: str, *, request_timeout_ms: int = 10_000, consumer_only: bool = False
-) -> KafkaBroker:
+def _made_producer(settings: Settings, client_id: str) -> AIOKafkaProducer:
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
+        client_id=client_id,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=2,
+        max_request_size=MAX_RECORD_BYTES + 40_000,
+        request_timeout_ms=10_000,
+        retry_backoff_ms=100,
+        metadata_max_age_ms=30_000,
+    )
+
+
+def _consuming_broker(settings: Settings, client_id: str, request_timeout_ms: int) -> KafkaBroker:
     return KafkaBroker(
         settings.kafka_bootstrap_servers.split(","),
         client_id=client_id,
-        consumer_only=consumer_only,
-        acks="all",
-        enable_idempotence=True,
+        consumer_only=True,
         allow_auto_create_topics=False,
-        linger_ms=2,
-        max_request_size=MAX_RECORD_BYTES + 40_000,
         request_timeout_ms=request_timeout_ms,
         retry_backoff_ms=100,
         metadata_max_age_ms=30_000,

@@ -71,6 +71,7 @@ def parse_identifier(text: str, default_region: str = "US", *, verified: bool = 
     return identifier(kind.strip(), value, default_region, verified=verified)
 
 
+@lru_cache(maxsize=16_384)
 def identifier(kind: str, value: str, default_region: str = "US", *, verified: bool = False) -> Identifier:
     """Return the normalised identifier. Raises InvalidIdentifier."""
     return Identifier(kind=kind_of(kind), value=normalise(kind, value, default_region), verified=verified)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from pymongo import ReplaceOne, UpdateOne
+from pymongo import InsertOne, UpdateOne
 
 from services.chassis import metrics
 from services.chassis.broker import MAX_RECORD_BYTES, Outgoing, Publisher
@@ -138,10 +138,13 @@ class Outbox:
 
     async def _write(self, rows: Sequence[Row]) -> None:
         together: dict[tuple[int, str], list[Row]] = {}
-        for row in rows:
+        for row in _latest(rows):
             together.setdefault((row.wave, row.collection), []).append(row)
         for (_, name), of_collection in sorted(together.items(), key=lambda each: each[0]):
-            await bulk(self._database[name], [item for row in of_collection for item in _operations(row)])
+            lost = await bulk(self._database[name], [_operation(row) for row in of_collection])
+            # whoever wrote the same row in between may have had an older one
+            again = [of_collection[index] for index in sorted(lost) if of_collection[index].how == "replace"]
+            await bulk(self._database[name], [_operation(row) for row in again])
 
     async def observe(self) -> None:
         """Measure the age of the oldest effect that is still pending."""
@@ -157,21 +160,31 @@ class Outbox:
 
     async def prepare(self) -> None:
         """Create the index that finds documents with effects pending."""
-        await self._collection.create_index(
-            [("outbox.at", 1)],
-            partialFilterExpression={"outbox.at": {"$exists": True}},
-            name="outbox_pending",
-        )
+        await self._collection.create_index([("outbox.at", 1)], sparse=True, name="outbox_waiting")
 
 
-def _operations(row: Row) -> list[UpdateOne | ReplaceOne[Any]]:
-    identity = row.document["_id"]
-    fields = {name: value for name, value in row.document.items() if name != "_id"}
-    absent = UpdateOne({"_id": identity}, {"$setOnInsert": fields}, upsert=True)
+def _latest(rows: Sequence[Row]) -> list[Row]:
+    """Leave out what a newer state of the same row replaces: a bulk write promises no order."""
+    newest: dict[tuple[str, Any], Row] = {}
+    for row in rows:
+        place = (row.collection, row.document["_id"])
+        if row.how == "replace" and (place not in newest or _newer(row, newest[place])):
+            newest[place] = row
+    return [row for row in rows if row.how != "replace" or newest[row.collection, row.document["_id"]] is row]
+
+
+def _newer(row: Row, than: Row) -> bool:
+    return bool(row.document[row.guard] > than.document[than.guard])
+
+
+def _operation(row: Row) -> InsertOne[Document] | UpdateOne:
     if row.how == "insert":
-        return [absent]
-    newer = fields[row.guard]
+        return InsertOne(dict(row.document))
+    identity, newer = row.document["_id"], row.document[row.guard]
     if row.how == "replace":
         # no upsert on the guard: a repeat would then break our unique indexes as well as that of `_id`
-        return [absent, ReplaceOne({"_id": identity, row.guard: {"$lt": newer}}, row.document)]
-    return [UpdateOne({"_id": identity, row.guard: {"$not": {"$gte": newer}}}, {"$set": fields})]
+        is_newer = {"$lt": [f"${row.guard}", newer]}
+        replaced = {"$cond": [is_newer, {"$literal": row.document}, "$$ROOT"]}
+        return UpdateOne({"_id": identity}, [{"$replaceWith": replaced}], upsert=True)
+    fields = {name: value for name, value in row.document.items() if name != "_id"}
+    return UpdateOne({"_id": identity, row.guard: {"$not": {"$gte": newer}}}, {"$set": fields})

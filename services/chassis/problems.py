@@ -116,16 +116,18 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def on_fault(request: Request, error: Exception) -> JSONResponse:
-        """A dependency that is down is a 503; anything else is a bug: logged, its text not shown."""
-        route: Any = request.scope.get("route")
-        path = getattr(route, "path", "unknown")
-        if is_transient(error):
-            log.warning("dependency_down", route=path, error=type(error).__name__)
-            return response(unavailable("a dependency"))
-        log.error("request_failed", route=path, error=type(error).__name__, exc_info=error)
-        return response(Problem(500, "Internal Server Error", "the request failed; it has been logged"))
+        return fault(getattr(request.scope.get("route"), "path", "unknown"), error)
 
     for (
         kind
     ) in DEPENDENCY_ERRORS:  # named, they are answered and done with; Exception's handler raises them on
         app.exception_handler(kind)(on_fault)
+
+
+def fault(route: str, error: Exception) -> JSONResponse:
+    """Answer an exception: 503 for a dependency that is down; a bug is logged, and its text not shown."""
+    if is_transient(error):
+        log.warning("dependency_down", route=route, error=type(error).__name__)
+        return response(unavailable("a dependency"))
+    log.error("request_failed", route=route, error=type(error).__name__, exc_info=error)
+    return response(Problem(500, "Internal Server Error", "the request failed; it has been logged"))

@@ -1,6 +1,7 @@
 """One function composes a service: routes, consumers, loops, health, metrics."""
 
 import asyncio
+import gc
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -10,6 +11,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.chassis import logging, metrics, problems
 from services.chassis.auth import Authenticator
@@ -42,6 +44,8 @@ class Service:
     """Routes without the service's name; it becomes their first segment."""
     publisher: KafkaPublisher
     database: Database
+    front: Callable[[ASGIApp], ASGIApp] | None = None
+    """Wraps the application: for requests too frequent to go through the framework. It measures its own."""
     consumers: Sequence[Consumer] = ()
     tails: Sequence[Tail] = ()
     on_start: Sequence[Step] = ()
@@ -62,10 +66,23 @@ class Service:
             self.stages[consumer.topic.name] = Stage(consumer, self.settings, self.publisher)
 
 
+class _Application(FastAPI):
+    """FastAPI with something before it."""
+
+    front: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self.front or self.framework)(scope, receive, send)
+
+    async def framework(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request through FastAPI's middleware and routes."""
+        await super().__call__(scope, receive, send)
+
+
 def build(service: Service) -> FastAPI:
     """Return the service's ASGI application."""
     prefix = f"/{service.name}"
-    app = FastAPI(
+    app = _Application(
         title=f"Parley {service.name}",
         lifespan=lambda _: _lifespan(service),
         openapi_url=f"{prefix}/openapi.json",
@@ -80,6 +97,8 @@ def build(service: Service) -> FastAPI:
     health = _health(service)
     app.include_router(health, prefix=prefix, include_in_schema=False)
     app.include_router(health, include_in_schema=False)
+    if service.front is not None:
+        app.front = service.front(app.framework)
     return app
 
 
@@ -102,7 +121,7 @@ def serve(build_app: Callable[[], FastAPI], settings: Settings) -> None:
     logging.configure(settings.log_level)
     server = _Server(
         uvicorn.Config(
-            build_app,
+            lambda: _settled(build_app()),
             factory=True,  # composed inside the loop it runs in
             host=settings.host,
             port=settings.port,
@@ -115,6 +134,13 @@ def serve(build_app: Callable[[], FastAPI], settings: Settings) -> None:
     server.run()
     if not server.started:
         sys.exit("the service did not start")
+
+
+def _settled(app: FastAPI) -> FastAPI:
+    """Return `app`; what was made up to here stays, so the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 @asynccontextmanager

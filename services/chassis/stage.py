@@ -8,6 +8,7 @@ offsets once per batch. While many records fail it holds dead letters and commit
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -79,6 +80,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
 
     def __post_init__(self) -> None:
         self._names = (self.consumer.group, self.consumer.topic.name)
+        self._validate = self.consumer.topic.adapter.validate_json
         self._rule = HaltRule()
         self.progress.seen = self._note_lag
         metrics.HALTED.labels(*self._names).set(0)
@@ -197,8 +199,8 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         for record, fate in zip(records, fates, strict=True):
             if isinstance(fate, Failure):
                 self._held.failed.append(Failed(record, fate, time.monotonic()))
-            else:
-                metrics.OUTCOMES.labels(*self._names, fate).inc()
+        for outcome, number in Counter(fate for fate in fates if not isinstance(fate, Failure)).items():
+            metrics.OUTCOMES.labels(*self._names, outcome).inc(number)
         self._ends |= {tp: of_partition[-1].offset + 1 for tp, of_partition in polled.items()}
         await self._settle(kafka)
         metrics.BATCH_RECORDS.labels(*self._names).observe(len(records))
@@ -233,7 +235,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         if not meant_for(record, self.consumer.group):
             return _FOR_OTHERS
         try:
-            message = self.consumer.topic.adapter.validate_json(record.value or b"")
+            message = self._validate(record.value or b"")
         except (ValidationError, ValueError, RecursionError) as error:
             return Failure(f"undecodable:{type(error).__name__}", 1)
         return Delivery(record.topic, record.partition, record.offset, message)

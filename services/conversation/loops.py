@@ -1,7 +1,7 @@
 """Timers, and effects that were left over: done by the replica that owns the Customer's partition."""
 
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
 
 from services.chassis.clock import Clock
 from services.chassis.stage import Stage
@@ -9,6 +9,8 @@ from services.conversation import metrics
 from services.conversation.handlers import Threads
 from services.conversation.settings import ConversationSettings
 from services.conversation.store import Store
+
+_FRESH = timedelta(seconds=1)
 
 
 def fire_timers(
@@ -28,7 +30,7 @@ def fire_timers(
                 for partition in stage().owned
                 if (caught_up := stage().caught_up_to(partition)) is not None
             }
-            due = await store.due(bounds, settings.timer_batch)
+            due = await store.due(level(bounds, now), settings.timer_batch)
             changed = await threads.tick(due)
             metrics.TIMERS.inc(changed)
             if len(due) < settings.timer_batch or not changed:
@@ -45,6 +47,15 @@ def count_current(store: Store) -> Callable[[], Awaitable[None]]:
             metrics.CURRENT.labels(status).set(count)
 
     return round_
+
+
+def level(bounds: Mapping[int, datetime], now: datetime) -> dict[int, datetime]:
+    """Return the bounds, those of about now all as early as the earliest of them.
+
+    One moment takes one query; a partition that lags keeps its own, and holds up no other.
+    """
+    fresh = [bound for bound in bounds.values() if now - bound < _FRESH]
+    return {partition: min(fresh) if bound in fresh else bound for partition, bound in bounds.items()}
 
 
 def sweep_outboxes(

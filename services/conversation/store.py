@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from pymongo import ASCENDING, DESCENDING, IndexModel, ReplaceOne, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateOne
 
 from schemas.conversations import ConversationEvent, Status
 from schemas.envelope import Envelope
@@ -38,11 +38,7 @@ class Store:
 
     async def prepare(self) -> None:
         """Create the indexes. The unique one is a backstop: versions keep the rule."""
-        await self._threads.create_index(
-            [("next_due", ASCENDING)],
-            partialFilterExpression={"next_due": {"$exists": True}},
-            name="next_due",
-        )
+        await self._threads.create_index([("next_due", ASCENDING)], sparse=True, name="due")
         await self.outbox.prepare()
         newest = [("opened_at", DESCENDING), ("_id", DESCENDING)]
         await self.conversations.create_indexes(
@@ -110,20 +106,29 @@ class Store:
         await self.outbox.drain(waiting)
 
     async def due(self, partitions: Mapping[int, datetime], limit: int) -> list[Loaded]:
-        """Return threads with a timer due in their partition by the given time, earliest first."""
-        if not partitions:
-            return []
-        found = self._threads.find(
-            {"$or": [{"partition": one, "next_due": {"$lte": by}} for one, by in partitions.items()]},
-            sort=[("next_due", ASCENDING)],
-            limit=limit,
-        )
-        return [_loaded(document) async for document in found]
+        """Return threads with a timer due in their partition by the given time.
+
+        One query for all partitions of the same time: give them one where you can.
+        """
+        together: dict[datetime, list[int]] = {}
+        for partition, by in partitions.items():
+            together.setdefault(by, []).append(partition)
+        due: list[Loaded] = []
+        for by, of_time in sorted(together.items()):
+            found = self._threads.find(
+                {"next_due": {"$lte": by}, "partition": {"$in": of_time}},
+                sort=[("next_due", ASCENDING)],
+                limit=limit - len(due),
+            )
+            due += [_loaded(document) async for document in found]
+            if len(due) == limit:
+                break
+        return due
 
     async def left(self, partitions: Sequence[int], before: datetime, limit: int) -> list[Loaded]:
         """Return threads whose outbox holds effects from before `before`, oldest first."""
         found = self._threads.find(
-            {"outbox.at": {"$exists": True, "$lt": before}, "partition": {"$in": list(partitions)}},
+            {"outbox.at": {"$lt": before}, "partition": {"$in": list(partitions)}},
             sort=[("outbox.at", ASCENDING)],
             limit=limit,
         )
@@ -159,10 +164,7 @@ class Store:
 
     async def learn_customers(self, customer_ids: Sequence[str]) -> None:
         """Remember that these Customers exist."""
-        await bulk(
-            self._customers,
-            [UpdateOne({"_id": one}, {"$setOnInsert": {"known": True}}, upsert=True) for one in customer_ids],
-        )
+        await bulk(self._customers, [InsertOne({"_id": one, "known": True}) for one in customer_ids])
 
     async def agent_inboxes(self, agent: str) -> list[str]:
         """Return the Inboxes of an Agent, none for a stranger."""

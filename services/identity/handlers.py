@@ -1,5 +1,6 @@
 """Messages to Customers: claim the identifiers, keep the profiles, pass the messages on."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -130,7 +131,7 @@ class Customers:
         await self.store.vouch(
             [Claim(identifier, item.customer_id) for item in found for identifier in item.vouched]
         )
-        created = await self._keep_profiles(_sightings(messages, found))
+        saved, pending = await self._keep_profiles(_sightings(messages, found))
         conflicts = [
             Conflict(message, item)
             for message, item in zip(messages, found, strict=True)
@@ -138,12 +139,17 @@ class Customers:
         ]
         await self.store.note_conflicts(conflicts, self.clock())
         firsts = {message.id: index for index, message in reversed(list(enumerate(messages)))}
-        await self.publisher.publish(
-            [_outgoing(messages[index], found[index]) for index in sorted(firsts.values())]
+        # all is saved: events and messages are of different topics and need not wait for each other
+        await asyncio.gather(
+            self.store.drain(saved, pending),
+            self.publisher.publish(
+                [_outgoing(messages[index], found[index]) for index in sorted(firsts.values())]
+            ),
         )
         outcomes: list[Outcome] = [
             HANDLED if firsts[message.id] == index else DUPLICATE for index, message in enumerate(messages)
         ]
+        created = sum(made.profile.version == 1 for made in saved)
         return Identified(outcomes, created, len(conflicts))
 
     async def _settle(self, people: Sequence[Person]) -> Owners:
@@ -161,8 +167,8 @@ class Customers:
                 owners |= await self.store.owners([key(claims[index].identifier) for index in lost])
         raise TimeoutError
 
-    async def _keep_profiles(self, sightings: Mapping[str, _Sightings]) -> int:
-        """Save what the batch shows of each Customer, and publish it. Returns how many are new."""
+    async def _keep_profiles(self, sightings: Mapping[str, _Sightings]) -> tuple[list[Change], list[str]]:
+        """Save what the batch shows of each Customer; return that, and whose outboxes hold more."""
         todo, saved, pending = dict(sightings), list[Change](), set[str]()
         for _ in range(MOST_TRIES):
             loaded = await self.store.load(list(todo))
@@ -178,8 +184,7 @@ class Customers:
             saved += [made for made in changes if made.profile.customer_id not in lost]
             todo = {who: todo[who] for who in lost}
             if not todo:
-                await self.store.drain(saved, sorted(pending))
-                return sum(made.profile.version == 1 for made in saved)
+                return saved, sorted(pending)
         raise TimeoutError
 
     async def _still_theirs(

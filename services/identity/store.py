@@ -147,7 +147,7 @@ class Store:
     async def left(self, before: datetime, limit: int) -> list[str]:
         """Return Customers whose outbox holds events from before `before`, oldest first."""
         found = self.customers.find(
-            {"outbox.at": {"$exists": True, "$lt": before}},
+            {"outbox.at": {"$lt": before}},
             {"_id": 1},
             sort=[("outbox.at", ASCENDING)],
             limit=limit,

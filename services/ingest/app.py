@@ -12,6 +12,7 @@ from services.chassis.clock import Clock, utc_now
 from services.chassis.mongo import connect
 from services.chassis.service import Service, build
 from services.ingest import api, webchat_api
+from services.ingest.front import Front
 from services.ingest.handlers import Intake
 from services.ingest.settings import IngestSettings
 from services.ingest.store import MongoVisitors
@@ -31,6 +32,7 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
             name="ingest",
             settings=settings,
             router=routes(intake, visitors, settings),
+            front=lambda app: Front(app, intake, settings),
             publisher=publisher,
             database=database,
             on_start=[store.prepare],

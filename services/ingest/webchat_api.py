@@ -14,13 +14,13 @@ from services.chassis.auth import Visitor, authenticator, unauthorized
 from services.chassis.auth import visitor as bearer_of_visitor
 from services.chassis.faults import is_transient
 from services.chassis.problems import Problem, not_found, not_yet, unavailable
-from services.ingest.api import counted, published
 from services.ingest.body import read_body
 from services.ingest.channels import webchat
 from services.ingest.channels.shapes import read_json
 from services.ingest.handlers import Intake
 from services.ingest.limits import RateLimit
 from services.ingest.settings import IngestSettings
+from services.ingest.taking import counted, published
 from services.ingest.visitors import VisitorRecord, Visitors
 from services.ingest.webhook import BadItem
 
@@ -113,7 +113,7 @@ async def _known(visitors: Visitors, visitor: Visitor) -> VisitorRecord | None:
 
 async def _body(request: Request, model: type[Body], settings: IngestSettings) -> Body:
     """Read and validate the body; 422 names each wrong field, 413 and 408 as for webhooks."""
-    raw = await read_body(request, _LIMIT_BYTES, settings.body_timeout_seconds)
+    raw = await read_body(request.headers, request.receive, _LIMIT_BYTES, settings.body_timeout_seconds)
     try:
         return model.model_validate(read_json(raw) if raw.strip() else {})
     except BadItem:

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Protocol
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from schemas.inbound import DeliveryReported, MessageReceived
 from services.chassis.accounts import Account, Accounts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Webhook:
     """One request exactly as received, since that is what its signature covers."""
 
@@ -35,6 +37,11 @@ class Webhook:
     def content_type(self) -> str:
         """The media type without parameters, in lower case."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @cached_property
+    def form(self) -> list[tuple[str, str]]:
+        """The names and values of a body in `application/x-www-form-urlencoded`, blank ones included."""
+        return parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True)
 
 
 @dataclass(frozen=True, slots=True)

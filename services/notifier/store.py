@@ -128,7 +128,7 @@ class Store:
     async def left(self, before: datetime, limit: int) -> list[Send]:
         """Return messages with status records that wait since before `before`."""
         found = self._sends.find(
-            {"outbox.at": {"$exists": True, "$lt": before}},
+            {"outbox.at": {"$lt": before}},
             {"record": 0, "outbox": 0},
             sort=[("outbox.at", ASCENDING)],
             limit=limit,

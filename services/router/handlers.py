@@ -22,7 +22,7 @@ from services.router.domain.engine import Input, Step, TakeOver, Tick, step
 from services.router.domain.policy import Policy
 from services.router.domain.pool import Pool
 from services.router.journal import Entry, Given, History, PoolTaken, encode
-from services.router.owned import Changes, Owned, dump, outgoing, rebuild, record
+from services.router.owned import Changes, Owned, dump, outgoing, rebuild, record, wants_snapshot
 
 _LONGEST_SILENCE = timedelta(seconds=5)
 """Nobody is lost for heartbeats we could not hear: after such a gap all start with full grace."""
@@ -253,9 +253,9 @@ class Router:
         await self._publisher.publish([each for entry in owned.pending for each in entry.outgoing])
         await self._store.mark_published(owned.name, [entry.n for entry in owned.pending])
         owned.pending, owned.changes = [], None
-        if owned.n - owned.snapshot_n >= self._snapshot_every:
+        if wants_snapshot(owned, self._snapshot_every):
             await self._store.keep_snapshot(owned.name, owned.n, dump(owned))
-            owned.snapshot_n = owned.n
+            owned.snapshot_n, owned.unsaved = owned.n, 0
 
 
 def _is_of_agent(delivery: Delivery) -> bool:

@@ -17,6 +17,9 @@ from services.router.domain.pool import Pool, Touched
 from services.router.domain.state import PoolState
 from services.router.journal import Applied, Entry, History, decode
 
+_CHANGED = 0.25
+"""Inputs between two snapshots for each Conversation the pool holds."""
+
 
 @dataclass
 class Changes:
@@ -38,6 +41,8 @@ class Owned:
     applied: Applied
     n: int = 0
     snapshot_n: int = 0
+    unsaved: int = 0
+    """Inputs since the snapshot."""
     pending: list[Entry] = field(default_factory=list)
     """Journaled, but perhaps not yet shown and published."""
     changes: Changes | None = None
@@ -47,6 +52,19 @@ class Owned:
 def dump(owned: Owned) -> dict[str, Any]:
     """Return the pool and what it has handled as a plain document."""
     return {"pool": snapshot.dump(owned.pool), "applied": owned.applied.dump(), "n": owned.n}
+
+
+def wants_snapshot(owned: Owned, every: int) -> bool:
+    """Return whether it is time: after `every` entries, and inputs in proportion to the pool.
+
+    Writing a snapshot takes as long as the pool is large. Spread over as many inputs, its cost for each
+    does not grow with the Conversations that are open, nor does a take-over with the journal's length.
+    With `every` 1 there is one after each entry, whatever it costs.
+    """
+    if every == 1:
+        return owned.n > owned.snapshot_n
+    waited = owned.n - owned.snapshot_n >= every
+    return waited and owned.unsaved >= len(owned.pool.state.standings) * _CHANGED
 
 
 def rebuild(name: str, history: History, on_divergence: Callable[[str], None]) -> Owned:
@@ -76,6 +94,7 @@ def rebuild(name: str, history: History, on_divergence: Callable[[str], None]) -
 def record(owned: Owned, entry: Entry, inputs: Sequence[Input], steps: Sequence[Step]) -> None:
     """Note an entry that is in the journal, and what it changed."""
     owned.n = entry.n
+    owned.unsaved += len(entry.given)
     changes = owned.changes or Changes(owned.pool, entry.n)
     changes.n, owned.changes = entry.n, changes
     for each, given, done in zip(entry.given, inputs, steps, strict=True):

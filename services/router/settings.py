@@ -23,7 +23,9 @@ class RouterSettings(Settings):
         600.0, gt=0, description="how long the epoch of a released Conversation is remembered"
     )
     tick_seconds: float = Field(0.5, gt=0, description="pause between two looks at what is due")
-    snapshot_every: int = Field(200, gt=0, description="journal entries between two snapshots of a pool")
+    snapshot_every: int = Field(
+        200, gt=0, description="least journal entries between two snapshots of a pool"
+    )
     command_wait_seconds: float = Field(
         10.0, gt=0, description="longest wait of an HTTP command for its pool's answer before a 503"
     )

@@ -6,6 +6,7 @@ number they show; a write never replaces a newer one. The lost race is an E11000
 should happen and therefore ignored.
 """
 
+import asyncio
 import json
 import zlib
 from collections.abc import Sequence
@@ -118,10 +119,12 @@ class MongoStore:
             for key, view in agents.items()
             if view is None
         ]
-        await self._write("agents", [*gone, *_upserts(name, n, agents)])
-        await self._write("requests", _upserts(name, n, requests))
-        await self._write("handling", _upserts(name, n, handling))
-        await self._write("offers", _upserts(name, n, offers))
+        await asyncio.gather(
+            self._write("agents", [*gone, *_upserts(name, n, agents)]),
+            self._write("requests", _upserts(name, n, requests)),
+            self._write("handling", _upserts(name, n, handling)),
+            self._write("offers", _upserts(name, n, offers)),
+        )
         at = pool.state.at
         replies = [
             {"_id": key, "status": reply.status, "detail": reply.detail, "body": reply.body, "at": at}

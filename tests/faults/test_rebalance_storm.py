@@ -40,7 +40,7 @@ def system(
         embedded_mongo,
         each=4,
         started=1,
-        modules={name: f"tests.system.slow {name}" for name in STORMED},
+        within=dict.fromkeys(STORMED, "tests.system.slow"),
         **settings,
     ) as running:
         yield running

@@ -37,10 +37,10 @@ class Process:
 
     name: str
     module: str
-    """With its arguments, by spaces."""
     port: int
     environment: Mapping[str, str]
     log: Path
+    arguments: tuple[str, ...] = ()
     running: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -60,7 +60,7 @@ class Process:
         kept = self.log.read_bytes() if self.log.exists() else b""
         self.log.with_suffix(".before").write_bytes(kept)
         environment = {**self.environment, "PORT": str(self.port), "HOST": LOCALHOST}
-        command = [sys.executable, "-m", *self.module.split()]
+        command = [sys.executable, "-m", self.module, *self.arguments]
         self.running = start_tethered(command, self.log, environment=environment)
 
     def kill(self) -> None:
@@ -128,16 +128,45 @@ def running_system(
     each: int = 2,
     started: int | None = None,
     replication: int = 1,
-    modules: Mapping[str, str] | None = None,
+    within: Mapping[str, str] | None = None,
     simulator_port: int | None = None,
     **variables: str,
 ) -> Iterator[System]:
-    """Create the topics and run `each` replicas of `services`, with `variables` as settings.
+    """Create the topics and run `each` replicas of `services`; see `launched`."""
+    asyncio.run(create_topics(Settings(kafka_bootstrap_servers=kafka), replication_factor=replication))
+    with launched(
+        directory,
+        kafka,
+        mongo,
+        services=services,
+        each=each,
+        started=started,
+        within=within,
+        simulator_port=simulator_port,
+        **variables,
+    ) as system:
+        yield system
 
-    Only the first `started` replicas are started. `modules` names what stands in for a service's own module.
+
+@contextmanager
+def launched(
+    directory: Path,
+    kafka: str,
+    mongo: str,
+    *,
+    services: Sequence[str] = SERVICES,
+    each: int = 2,
+    started: int | None = None,
+    within: Mapping[str, str] | None = None,
+    simulator_port: int | None = None,
+    **variables: str,
+) -> Iterator[System]:
+    """Run `each` replicas of `services`, with `variables` as settings; a loop may run already.
+
+    Only the first `started` replicas are started. `within` names modules that are started in place of
+    services' own, and told theirs.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    asyncio.run(create_topics(Settings(kafka_bootstrap_servers=kafka), replication_factor=replication))
     keys = StackKeys.load_or_make(directory)
     simulator_port = simulator_port or free_port()
     environment = {
@@ -155,10 +184,11 @@ def running_system(
         name: [
             Process(
                 f"{name}-{number}",
-                (modules or {}).get(name, f"services.{name}"),
+                (within or {}).get(name, f"services.{name}"),
                 free_port(),
                 environment,
                 directory / f"{name}-{number}.log",
+                (f"services.{name}",) if name in (within or {}) else (),
             )
             for number in range(each)
         ]

@@ -1,4 +1,4 @@
-"""Runs a service whose consumers take their time: `python -m tests.system.slow <service>`.
+"""Runs a service whose consumers take their time: `python -m tests.system.slow services.<name>`.
 
 Each batch takes up to SLOW_SECONDS longer, a part of it before its effects and a part after them, where
 its offsets are not committed yet.
@@ -27,7 +27,7 @@ def main() -> None:
         return fates
 
     Stage._handle = slowly  # type: ignore[method-assign,assignment] # noqa: SLF001
-    runpy.run_module(f"services.{sys.argv[1]}", run_name="__main__", alter_sys=True)
+    runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -18,6 +19,8 @@ class Heard:
 
     events: list[tuple[str, Json]] = field(default_factory=list)
     """Name and data."""
+    times: list[float] = field(default_factory=list)
+    """When each came, by `monotonic()`."""
     places: list[str] = field(default_factory=list)
     """The value for `Last-Event-ID` after each event."""
     ended: bool = False
@@ -26,6 +29,7 @@ class Heard:
     def add(self, name: str, data: Json, place: str) -> None:
         """Take in an event."""
         self.events.append((name, data))
+        self.times.append(monotonic())
         self.places.append(place)
         self._news.set()
 

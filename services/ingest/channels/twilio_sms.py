@@ -9,7 +9,7 @@ ErrorCode), since callbacks carry no time. A status callback's URL may hold our 
 import base64
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from schemas.common import Attachment, Channel, DeliveryStatus, Identifier
@@ -64,7 +64,7 @@ def verify(webhook: Webhook, account: Account) -> bool:
 
 def signature(signed: str, token: str) -> str:
     """Return base64(HMAC-SHA1(token, signed))."""
-    digest = hmac.new(token.encode(), signed.encode("utf-8", "surrogatepass"), hashlib.sha1).digest()
+    digest = hmac.digest(token.encode(), signed.encode("utf-8", "surrogatepass"), "sha1")
     return base64.b64encode(digest).decode()
 
 
@@ -92,32 +92,26 @@ def _body_hash(webhook: Webhook) -> str | None:
 
 
 def _signed_parameters(webhook: Webhook) -> str:
-    return "" if webhook.method == "GET" else signed_form(_form(webhook.body))
+    return "" if webhook.method == "GET" else signed_form(webhook.form)
 
 
-def _spellings(url: str, public_url: str) -> tuple[str, ...]:
-    """Return `url` as configured, and with the scheme's default port added or taken away."""
+def _spellings(url: str, public_url: str) -> Iterator[str]:
+    """Give `url` as configured, then with the scheme's default port added or taken away."""
+    yield url
     parts = urlsplit(public_url)
     port = f":{_DEFAULT_PORTS.get(parts.scheme, '')}"
     if len(port) == 1:
-        return (url,)
+        return
     if parts.netloc.endswith(port):
-        other = parts.netloc.removesuffix(port)
-    elif parts.netloc.rpartition("@")[2].rpartition("]")[2].count(":"):
-        return (url,)
-    else:
-        other = parts.netloc + port
-    return (url, url.replace(parts.netloc, other, 1))
-
-
-def _form(body: bytes) -> list[tuple[str, str]]:
-    return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+        yield url.replace(parts.netloc, parts.netloc.removesuffix(port), 1)
+    elif not parts.netloc.rpartition("@")[2].rpartition("]")[2].count(":"):
+        yield url.replace(parts.netloc, parts.netloc + port, 1)
 
 
 def _parameters(webhook: Webhook) -> Mapping[str, str]:
     """Return the parameters; of a repeated one the first."""
     if webhook.method == "GET":
-        pairs = _form(webhook.query.encode())
+        pairs = parse_qsl(webhook.query, keep_blank_values=True)
     elif webhook.content_type == "application/json":
         value = read_json(webhook.body)
         if not isinstance(value, dict):
@@ -125,7 +119,7 @@ def _parameters(webhook: Webhook) -> Mapping[str, str]:
             raise BadItem(reason)
         pairs = [(name, text(content)) for name, content in mapping(value).items()]
     else:
-        pairs = _form(webhook.body)
+        pairs = webhook.form
     return dict(reversed(pairs))
 
 

@@ -5,7 +5,6 @@ body's bytes. Dedup keys: a message's id within its phone_number_id; for edits a
 also their time; for a status (id, status, recipient, timestamp).
 """
 
-import hashlib
 import hmac
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -51,7 +50,7 @@ def verify(webhook: Webhook, account: Account) -> bool:
 
 def signature(body: bytes, secret: str) -> str:
     """Return the header's value for `body`."""
-    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex()
 
 
 def parse(webhook: Webhook, arrival: Arrival) -> Sequence[Item]:

@@ -117,6 +117,6 @@ def _leave(pool: Pool, agent: Agent | None, moved_to: str) -> Reply:
     pool.join(agent, ())
     del pool.state.agents[agent.id]
     pool.hands.pop(agent.id, None)
-    pool.touched.agents.add(agent.id)
+    pool.agent_touched(agent.id)
     pool.changed_requests |= pool.waiting_for.get(agent.id, set())
     return Reply(200, body={"above": pool.state.decided})

@@ -1,13 +1,13 @@
 """Which Agents may serve a request, which of them does, and why (domain: Routing)."""
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
-from schemas.common import Channel, ChannelClass, channel_class
 from schemas.routing import Exclusion, Explanation
+from services.router.domain.crews import Crew, Rank, unfit
 from services.router.domain.pool import Pool
-from services.router.domain.queues import Line, line
+from services.router.domain.queues import line
 from services.router.domain.room import shortage
 from services.router.domain.state import Agent, Need, Request, Standing
 
@@ -22,37 +22,6 @@ class Choice:
 
     agent: Agent
     explanation: Explanation
-
-
-def reachable(agent: Agent, channel: Channel, needed: tuple[ChannelClass, ...]) -> bool:
-    """Return whether the Agent is available for all of `needed`.
-
-    The class that `channel` belongs to needs that channel, another messaging or email class any channel
-    of it, and a task only that the Agent is signed on.
-    """
-    for name in needed:
-        if name is ChannelClass.TASKS:
-            there = agent.signed_on
-        elif name is channel_class(channel):
-            there = agent.channels.get(channel, False)
-        else:
-            there = any(on and channel_class(other) is name for other, on in agent.channels.items())
-        if not there:
-            return False
-    return True
-
-
-def unfit(agent: Agent, where: Line) -> Exclusion | None:
-    """Return what keeps the Agent from a whole line of their Inbox, room aside."""
-    if not agent.signed_on:
-        return Exclusion.SIGNED_OFF
-    if not reachable(agent, where.channel, where.classes):
-        return Exclusion.CHANNEL_OFF
-    if agent.away:
-        return Exclusion.AWAY
-    if any(agent.skills.get(skill, 0) < level for skill, level in where.skills):
-        return Exclusion.MISSING_SKILL
-    return None
 
 
 def exclusion(pool: Pool, agent: Agent, conversation_id: str, request: Request) -> Exclusion | None:
@@ -87,44 +56,37 @@ def choose(pool: Pool, standing: Standing, request: Request) -> Choice | None:
     conversation_id = standing.conversation_id
     if waits_for_preferred(pool, conversation_id, request):
         return None
-    excluded: Counter[Exclusion] = Counter()
-    eligible: list[Agent] = []
-    members = pool.members.get(request.need.inbox, set())
-    for agent_id in members:
-        agent = pool.state.agents[agent_id]
-        reason = exclusion(pool, agent, conversation_id, request)
-        if reason is None:
-            eligible.append(agent)
-        else:
-            excluded[reason] += 1
-    if not eligible:
+    crew = pool.crews.of(request.need.inbox, line(request.need))
+    rejected = {
+        agent for agent in request.rejected if crew.ranks.get(agent) and is_rejected(request, agent, pool.now)
+    }
+    if len(crew.free) == len(rejected):
         return None
-    others = len(pool.state.agents) - len(members)
-    if others:
-        excluded[Exclusion.OTHER_INBOX] = others
-    return _best(pool, request.need, eligible, excluded)
+    excluded = crew.excluded()
+    excluded[Exclusion.REJECTED] = len(rejected)
+    excluded[Exclusion.OTHER_INBOX] = len(pool.state.agents) - len(crew.ranks) - len(crew.barred)
+    ordered = {reason: excluded[reason] for reason in Exclusion if excluded[reason]}
+    return _best(pool, _ranked(crew, request.need, rejected), request.need.preferred, ordered)
 
 
-def _best(pool: Pool, need: Need, eligible: list[Agent], excluded: Counter[Exclusion]) -> Choice:
-    """Least loaded first, then longest idle, then by id; the preferred Agent before all."""
-    ranked = sorted(
-        eligible,
-        key=lambda agent: (
-            agent.id != need.preferred,
-            pool.hands[agent.id].total,
-            agent.idle_since,
-            agent.id,
-        ),
-    )
+def _ranked(crew: Crew, need: Need, rejected: set[str]) -> list[Rank]:
+    """Return the first of those who can: the preferred Agent, the least loaded, the longest idle, by id."""
+    preferred = crew.ranks.get(need.preferred or "")
+    ranked = [preferred] if preferred and preferred.agent not in rejected else []
+    others = (rank for rank in crew.free if rank.agent != need.preferred and rank.agent not in rejected)
+    return [*ranked, *islice(others, 1 + _SHOWN - len(ranked))]
+
+
+def _best(pool: Pool, ranked: list[Rank], preferred: str | None, excluded: dict[Exclusion, int]) -> Choice:
     best = ranked[0]
-    if best.id == need.preferred:
+    if best.agent == preferred:
         why = "preferred"
     elif len(ranked) == 1:
         why = "only_one"
-    elif pool.hands[best.id].total < pool.hands[ranked[1].id].total:
+    elif best.total < ranked[1].total:
         why = "least_loaded"
     else:
         why = "longest_idle"
-    candidates = tuple(agent.id for agent in ranked[1 : 1 + _SHOWN])
-    ordered = {reason: excluded[reason] for reason in Exclusion if excluded[reason]}
-    return Choice(best, Explanation(policy=POLICY, why=why, candidates=candidates, excluded=ordered))
+    candidates = tuple(rank.agent for rank in ranked[1:])
+    explanation = Explanation(policy=POLICY, why=why, candidates=candidates, excluded=excluded)
+    return Choice(pool.state.agents[best.agent], explanation)

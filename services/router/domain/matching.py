@@ -4,11 +4,10 @@ from heapq import heapify, heappop, heappush
 
 from schemas.ids import derive
 from schemas.routing import Explanation
-from services.router.domain.candidates import Choice, choose, is_rejected, unfit, waits_for_preferred
+from services.router.domain.candidates import Choice, choose, is_rejected, waits_for_preferred
 from services.router.domain.decisions import GrantReason, granted, offered
 from services.router.domain.pool import Pool
 from services.router.domain.queues import Place, place
-from services.router.domain.room import shortage
 from services.router.domain.state import Need, Offer, Request, Slot, Standing
 
 
@@ -64,19 +63,16 @@ def next_for(pool: Pool, agent_id: str, *, asked: bool = False) -> Place | None:
     agent = pool.state.agents.get(agent_id)
     if agent is None or not agent.signed_on or agent.away:
         return None
+    if pool.hands[agent_id].total >= agent.capacity.total:
+        return None
     best: Place | None = None
-    for inbox in agent.inboxes:
-        for line, places in pool.queues.lines(inbox):
-            if best and places[0] > best:
-                continue
-            if unfit(agent, line) or shortage(agent, pool.hands[agent_id], line.classes, own=""):
-                continue
-            for where in places:
-                if best and where > best:
-                    break
-                if asked or _open_to(pool, where.conversation_id, agent_id):
-                    best = where
-                    break
+    for places in pool.crews.open_to(agent):
+        for where in places:
+            if best and where > best:
+                break
+            if asked or _open_to(pool, where.conversation_id, agent_id):
+                best = where
+                break
     return best
 
 

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from schemas.common import ChannelClass
 from schemas.envelope import Envelope
-from services.router.domain.queues import Queues, place
+from services.router.domain.crews import Crews
+from services.router.domain.queues import Queues, line, place
 from services.router.domain.room import Hand
 from services.router.domain.state import Agent, Offer, PoolState, Request, Slot, Standing
 
@@ -54,6 +55,7 @@ class Pool:
         self.hands: dict[str, Hand] = defaultdict(Hand)
         self.members: dict[str, set[str]] = defaultdict(set)
         self.queues = Queues()
+        self.crews = Crews(state.agents, self.members, self.hands, self.queues)
         self.offers: dict[UUID, str] = {}
         self.waiting_for: dict[str, set[str]] = defaultdict(set)
         """Preferred Agent -> Conversations that may be waiting for them."""
@@ -92,9 +94,14 @@ class Pool:
         self.state.arrivals += 1
         return self.state.arrivals
 
+    def agent_touched(self, agent_id: str) -> None:
+        """Note that something about the Agent, or what they hold, is no longer as it was."""
+        self.touched.agents.add(agent_id)
+        self.crews.note(agent_id)
+
     def agent_changed(self, agent_id: str) -> None:
         """Let matching look at the Agent again, and at who waits for them."""
-        self.touched.agents.add(agent_id)
+        self.agent_touched(agent_id)
         self.changed_agents.add(agent_id)
         self.changed_requests |= self.waiting_for.get(agent_id, set())
 
@@ -164,7 +171,8 @@ class Pool:
         self.touched.conversations.add(standing.conversation_id)
 
     def _line_up(self, standing: Standing, request: Request) -> None:
-        self.queues.add(request.need, place(standing.conversation_id, request))
+        if self.queues.add(request.need, place(standing.conversation_id, request)):
+            self.crews.opened(request.need.inbox, line(request.need))
         if request.grace_until and request.need.preferred:
             self.waiting_for[request.need.preferred].add(standing.conversation_id)
 
@@ -175,7 +183,7 @@ class Pool:
         self.offers[offer.id] = standing.conversation_id
         self.hands[offer.agent].take(standing.conversation_id, request.need.classes)
         self.remind(offer.expires_at, "offer", standing.conversation_id)
-        self.touched.agents.add(offer.agent)
+        self.agent_touched(offer.agent)
         self.touched.conversations.add(standing.conversation_id)
 
     def unreserve(self, standing: Standing, request: Request) -> None:
@@ -195,7 +203,7 @@ class Pool:
         standing.slot, standing.forget_at = slot, None
         self.hands[slot.agent].take(standing.conversation_id, slot.need.classes)
         self.state.agents[slot.agent].idle_since = self.now
-        self.touched.agents.add(slot.agent)
+        self.agent_touched(slot.agent)
         self.touched.conversations.add(standing.conversation_id)
 
     def vacate(self, standing: Standing) -> None:
@@ -219,7 +227,8 @@ class Pool:
         self.agent_changed(agent_id)
 
     def _leave_line(self, standing: Standing, request: Request) -> None:
-        self.queues.remove(request.need, place(standing.conversation_id, request))
+        if self.queues.remove(request.need, place(standing.conversation_id, request)):
+            self.crews.closed(request.need.inbox, line(request.need))
         if request.need.preferred:
             waiting = self.waiting_for.get(request.need.preferred, set())
             waiting.discard(standing.conversation_id)

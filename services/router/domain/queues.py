@@ -4,10 +4,11 @@ Requests of one line differ in nothing that decides who may serve them, except p
 preferred Agent. So to find an Agent's next Conversation it is enough to look at the heads of lines.
 """
 
-from bisect import bisect_left, insort
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
+
+from sortedcontainers import SortedList
 
 from schemas.common import Channel
 from services.router.domain.state import RANK, Classes, Need, Request
@@ -60,24 +61,32 @@ class Queues:
     """All lines of a pool, by Inbox."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, dict[Line, list[Place]]] = {}
+        self._lines: dict[str, dict[Line, SortedList]] = {}
 
-    def add(self, need: Need, where: Place) -> None:
-        """Put a request in its line."""
-        insort(self._lines.setdefault(need.inbox, {}).setdefault(line(need), []), where)
+    def add(self, need: Need, where: Place) -> bool:
+        """Put a request in its line; return whether nobody waited there."""
+        places = self._lines.setdefault(need.inbox, {}).setdefault(line(need), SortedList())
+        places.add(where)
+        return len(places) == 1
 
-    def remove(self, need: Need, where: Place) -> None:
-        """Take it out of its line, if it is there."""
+    def remove(self, need: Need, where: Place) -> bool:
+        """Take it out of its line, if it is there; return whether nobody waits there any more."""
         lines = self._lines.get(need.inbox, {})
-        places = lines.get(line(need), [])
-        index = bisect_left(places, where)
-        if index < len(places) and places[index] == where:
-            del places[index]
-            if not places:
-                del lines[line(need)]
+        places = lines.get(line(need))
+        if places is None:
+            return False
+        places.discard(where)
+        if places:
+            return False
+        del lines[line(need)]
+        return True
 
-    def lines(self, inbox: str) -> Iterator[tuple[Line, list[Place]]]:
-        """Give the lines of an Inbox that are not empty."""
+    def places(self, inbox: str, where: Line) -> SortedList:
+        """Return the places of a line in serving order; none, if nobody waits there."""
+        return self._lines.get(inbox, {}).get(where, ())
+
+    def lines(self, inbox: str) -> Iterator[tuple[Line, SortedList]]:
+        """Give the lines of an Inbox that are not empty, each with its places in serving order."""
         yield from self._lines.get(inbox, {}).items()
 
     def inboxes(self) -> list[str]:

@@ -13,7 +13,7 @@ from schemas.routing import (
     RoutingWiden,
     Subject,
 )
-from services.router.domain.candidates import reachable
+from services.router.domain.crews import reachable
 from services.router.domain.decisions import RefusalReason, refused, released, unassigned
 from services.router.domain.matching import give
 from services.router.domain.offers import withdraw
@@ -205,5 +205,5 @@ def _widen_slot(pool: Pool, standing: Standing, slot: Slot, need: Need) -> None:
         return
     slot.need = need
     pool.hands[agent.id].take(standing.conversation_id, need.classes)
-    pool.touched.agents.add(agent.id)
+    pool.agent_touched(agent.id)
     pool.touched.conversations.add(standing.conversation_id)

@@ -72,3 +72,35 @@ async def test_of_two_versions_of_a_row_the_newer_stays_in_either_order(
         row = Row(f"r{version}", utc_now(), "rows", {"_id": 1, "seq": version}, how="replace")
         await outbox.drain(await saved(database, "one", [row]))
     assert await database["rows"].find_one({"_id": 1}) == {"_id": 1, "seq": 2}
+
+
+async def test_of_several_states_of_a_row_in_one_drain_the_newest_stays(database: Database) -> None:
+    rows = [
+        Row(f"r{version}", utc_now(), "rows", {"_id": 1, "seq": version}, how="replace", wave=wave)
+        for version, wave in ((2, 0), (3, 0), (1, 1))
+    ]
+    await Outbox(database, "things", Log()).drain(await saved(database, "one", rows))
+    assert await database["rows"].find_one({"_id": 1}) == {"_id": 1, "seq": 3}
+
+
+async def test_a_row_keeps_words_that_look_like_expressions(database: Database) -> None:
+    document = {"_id": 1, "seq": 1, "text": "$seq", "more": {"$literal": "$$ROOT"}}
+    for how in ("insert", "replace"):
+        row = Row(how, utc_now(), f"rows_{how}", document, how=how)
+        await Outbox(database, "things", Log()).drain(await saved(database, "one", [row]))
+        assert await database[f"rows_{how}"].find_one({"_id": 1}) == document
+
+
+async def test_an_inserted_row_that_is_there_stays_as_it_is(database: Database) -> None:
+    outbox = Outbox(database, "things", Log())
+    for text in ("first", "second"):
+        await outbox.drain(await saved(database, "one", [Row("r", utc_now(), "rows", {"_id": 1, "a": text})]))
+    assert await database["rows"].find_one({"_id": 1}) == {"_id": 1, "a": "first"}
+
+
+async def test_what_waits_is_found_by_an_index_however_many_documents_there_are(database: Database) -> None:
+    await Outbox(database, "things", Log()).prepare()
+    await database["things"].insert_many([{"_id": f"t{number}", "outbox": []} for number in range(50)])
+    await saved(database, "one", [publish(1)])
+    plan = await database["things"].find({"outbox.at": {"$lt": utc_now()}}).explain()
+    assert "outbox_waiting" in str(plan["queryPlanner"]["winningPlan"])

@@ -38,3 +38,15 @@ def test_an_exceptions_message_and_locals_never_reach_the_log(stream: io.StringI
         log.error("failed", exc_info=error)
     assert "diagnosis" not in stream.getvalue()
     assert json.loads(stream.getvalue())["exception"][0]["exc_type"] == "ValueError"
+
+
+def test_what_the_fast_encoder_refuses_is_logged_all_the_same(stream: io.StringIO) -> None:
+    log.info("odd", surrogate="\ud800", number=2**70, thing=object)
+    line = json.loads(stream.getvalue())
+    assert (line["surrogate"], line["number"]) == ("\ud800", 2**70)
+
+
+def test_levels_below_the_configured_one_are_left_out(stream: io.StringIO) -> None:
+    log.debug("quiet")
+    log.info("loud")
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["loud"]

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 from uuid import UUID, uuid4
 
 import httpx
@@ -27,6 +27,7 @@ from services.chassis.broker import Outgoing
 from services.chassis.faults import BrokerUnavailable
 from services.ingest.app import routes
 from services.ingest.channels import twilio_sms, whatsapp
+from services.ingest.front import Front
 from services.ingest.handlers import RECORD_BYTES, Intake
 from services.ingest.settings import IngestSettings
 from services.ingest.visitors import VisitorRecord, Visitors, random_visitor_id
@@ -107,7 +108,7 @@ class Stack:
     people: People
 
     async def sms(self, body: bytes, **headers: str) -> httpx.Response:
-        pairs = twilio_sms._form(body)  # noqa: SLF001  (the test signs as Twilio does)
+        pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
         signature = twilio_sms.signature(f"{PUBLIC}{SMS}{twilio_sms.signed_form(pairs)}", "token-1")
         return await self.client.post(
             SMS,
@@ -167,8 +168,9 @@ def refused(provider: str, reason: str) -> float:
 Settle = Callable[..., Stack]
 
 
-@pytest.fixture
-async def settle(accounts: Accounts) -> AsyncIterator[Settle]:
+@pytest.fixture(params=["front", "routes"])
+async def settle(accounts: Accounts, request: pytest.FixtureRequest) -> AsyncIterator[Settle]:
+    """Every test holds for what the front answers, and for the same request by way of the router."""
     clients = []
 
     def make(**changes: object) -> Stack:
@@ -185,8 +187,9 @@ async def settle(accounts: Accounts) -> AsyncIterator[Settle]:
         app.state.authenticator = Authenticator(settings)
         problems.install(app)
         app.include_router(routes(intake, visitors, settings), prefix="/ingest")
+        served = Front(app, intake, settings) if request.param == "front" else app
         # the client's own host stands for a proxy's: signatures cover PUBLIC_URL
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://10.0.0.1:8080")
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://10.0.0.1:8080")
         clients.append(client)
         return Stack(client, log, blobs, people)
 
@@ -530,3 +533,24 @@ async def test_what_belongs_to_a_later_version_says_so(stack: Stack, action: str
 async def test_an_action_that_is_none_is_404(stack: Stack) -> None:
     token = (await stack.visitor())["token"]
     assert (await stack.say(token, {}, f"{CHAT}/explode")).status_code == 404
+
+
+async def test_a_fault_of_ours_is_answered_by_the_front_without_its_text(accounts: Accounts) -> None:
+    class Broken(Log):
+        async def publish(self, _: Sequence[Outgoing]) -> None:
+            raise RuntimeError("said +15551230001")
+
+    settings = IngestSettings(public_url=PUBLIC)
+    front = Front(FastAPI(), Intake(accounts, Broken(), Bytes(), lambda: NOW, uuid4), settings)
+    transport = httpx.ASGITransport(front)
+    async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.1") as client:
+        answer = await client.post(MIME, content=MAIL, headers={"authorization": "Bearer relay-token"})
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert "+1555" not in answer.text
+    labels = {
+        "service": "ingest",
+        "method": "POST",
+        "route": "/ingest/v1/{provider}/{account}",
+        "status": "500",
+    }
+    assert REGISTRY.get_sample_value("parley_http_request_seconds_count", labels)

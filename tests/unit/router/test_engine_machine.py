@@ -1,6 +1,8 @@
 """The engine under random commands in random order: what must always hold, holds."""
 
 import json
+from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +15,7 @@ from schemas.envelope import Envelope
 from schemas.routing import AgentChanged, RoutingGranted, RoutingOffered
 from services.router.domain import snapshot
 from services.router.domain.candidates import exclusion, is_rejected, waits_for_preferred
+from services.router.domain.crews import Rank
 from services.router.domain.engine import Input, TakeOver, Tick, step
 from services.router.domain.policy import Policy
 from services.router.domain.pool import Pool
@@ -40,6 +43,7 @@ class EngineMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.pool = Pool(PoolState(POOL))
+        self.pool.crews.most = 3  # so that some are given up; the replay at the end keeps all of them
         self.now = START
         self.journal: list[tuple[Input, Any]] = []
         self.decided: list[Envelope] = []
@@ -231,6 +235,25 @@ class EngineMachine(RuleBasedStateMachine):
         document = json.loads(json.dumps(snapshot.dump(self.pool)))
         self.pool = snapshot.load(document)
         assert snapshot.dump(self.pool) == document
+        self.pool.crews.most = 3
+
+    @rule()
+    def crews_are_looked_at(self) -> None:
+        """What a crew says of its Inbox's Agents is what looking at each of them says."""
+        for conversation in self._waiting():
+            request = self.pool.state.standings[conversation].request
+            assert request is not None
+            need = request.need
+            crew = self.pool.crews.of(need.inbox, line(need))
+            reasons = {
+                agent.id: exclusion(self.pool, agent, conversation, replace(request, rejected={}))
+                for agent in self.pool.state.agents.values()
+                if need.inbox in agent.inboxes
+            }
+            free = [self.pool.state.agents[name] for name, reason in reasons.items() if reason is None]
+            ranks = [Rank(self.pool.hands[agent.id].total, agent.idle_since, agent.id) for agent in free]
+            assert list(crew.free) == sorted(ranks)
+            assert crew.excluded() == Counter(filter(None, reasons.values()))
 
     # --- what always holds ----------------------------------------------------------------------
 
