@@ -29,9 +29,9 @@ def faults(evidence: Evidence) -> list[str]:
 
 def one_customer(evidence: Evidence) -> Iterator[str]:
     """One identifier is one Customer's."""
-    for sender in {wrote.sender for wrote in evidence.wrote}:
+    for sender, of_sender in _by_sender(evidence).items():
         count = len(evidence.customers.get(sender, ()))
-        if count != 1:
+        if count > 1 or count < bool(of_sender):
             yield f"{sender} is known as {count} Customers"
 
 
@@ -164,9 +164,10 @@ CHECKS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
 
 
 def _by_sender(evidence: Evidence) -> dict[str, list[Wrote]]:
-    found: dict[str, list[Wrote]] = defaultdict(list)
+    """Return what was taken of each sender; nothing of those whose webhooks were all refused."""
+    found: dict[str, list[Wrote]] = {sender: [] for sender in evidence.customers}
     for wrote in evidence.wrote:
-        found[wrote.sender].append(wrote)
+        found.setdefault(wrote.sender, []).append(wrote)
     return found
 
 

@@ -152,7 +152,7 @@ def _note(
     if any(200 <= each.status < 300 for each in posted):
         diary.wrote.append(Wrote(person.identifier, text, first, last, provider_at))
     else:
-        diary.refused.append((text, posted[0].status))
+        diary.refused.append((person.identifier, text, posted[0].status))
 
 
 async def received_by(client: Client, person: Person) -> list[dict[str, str]]:

@@ -37,7 +37,7 @@ async def gather(
     for `visitors` of the web chat what they were shown.
     """
     deadline = monotonic() + settle_seconds
-    missing = sorted({each.sender for each in diary.wrote})
+    missing = diary.senders
     while missing and monotonic() < deadline:  # who is complete stays so: ask only for the others
         await asyncio.sleep(0.5)
         missing = await _missing(client, missing, diary)
@@ -47,7 +47,7 @@ async def gather(
         await asyncio.sleep(0.5)
         agents = await _desks(client)
     return replace(
-        await _shown(client, sorted({each.sender for each in diary.wrote}), diary, visitors),
+        await _shown(client, diary.senders, diary, visitors),
         decisions=await records(kafka, ROUTING_DECISIONS),
         events=await records(kafka, CONVERSATIONS_EVENTS),
         capacities=capacities or {},
@@ -105,7 +105,7 @@ async def _shown(
     return Evidence(
         tuple(diary.wrote),
         tuple(diary.replied),
-        {text for text, _ in diary.refused},
+        {text for _, text, _ in diary.refused},
         customers,
         timelines,
         conversations,

@@ -45,10 +45,15 @@ class Diary:
 
     wrote: list[Wrote] = field(default_factory=list)
     replied: list[Replied] = field(default_factory=list)
-    refused: list[tuple[str, int]] = field(default_factory=list)
-    """Webhooks that were never answered 2xx: their text, and the last status."""
+    refused: list[tuple[str, str, int]] = field(default_factory=list)
+    """Webhooks that were never answered 2xx: their sender and text, and the last status."""
     repeated: int = 0
     """Webhooks that needed more than one try."""
+
+    @property
+    def senders(self) -> list[str]:
+        """Whoever wrote, refused or not: what is refused may come in all the same."""
+        return sorted({each.sender for each in self.wrote} | {sender for sender, _, _ in self.refused})
 
 
 async def write(
@@ -63,7 +68,7 @@ async def write(
     if 200 <= posted.status < 300:
         diary.wrote.append(Wrote(f"sms:{sender}", text, posted.tried_at, posted.answered_at, provider_at))
     else:
-        diary.refused.append((text, posted.status))
+        diary.refused.append((f"sms:{sender}", text, posted.status))
     return posted
 
 

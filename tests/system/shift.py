@@ -43,7 +43,7 @@ class Shift:
     @asynccontextmanager
     async def desk(self) -> AsyncIterator[None]:
         """Let the Agents answer while the block runs."""
-        async with at_work(Desk(self.client, self.diary, at_once=self.at_once)):
+        async with at_work(Desk(self.client, self.diary, close_every=2, at_once=self.at_once)):
             yield
 
     @asynccontextmanager

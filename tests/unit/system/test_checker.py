@@ -183,6 +183,14 @@ PLANTED: dict[str, tuple[Evidence, str]] = {
         "'two' of sms:+12025550001 is shown before 'one', which was answered first",
     ),
     "two Customers": (replace(EXACT, customers={ANN: ["c", "d"]}), "is known as 2 Customers"),
+    "refused, and two Customers": (
+        replace(EXACT, wrote=[], unanswered={"one", "two"}, customers={ANN: ["c", "d"]}),
+        "is known as 2 Customers",
+    ),
+    "only refused, and doubled": (
+        replace(with_timeline(TWO, TWO), wrote=[], unanswered={"two"}),
+        "'two' of sms:+12025550001 is on the timeline 2 times",
+    ),
     "no Customer": (replace(EXACT, customers={}), "is known as 0 Customers"),
     "sent twice": (with_reply("delivered", times=2), "the reply 'soon' was sent 2 times"),
     "unknown and sent twice": (with_reply("unknown", times=2), "the reply 'soon' was sent 2 times"),
