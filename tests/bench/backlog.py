@@ -22,9 +22,9 @@ _LOOKS = 50
 
 async def run(setup: Setup) -> list[Figure]:
     """Return the drain of a backlog against the steady rate, and the growth of memory."""
-    waiting = setup.sized(smoke=200, small=8_000, full=200_000)
-    steady = setup.sized(smoke=200, small=4_000, full=20_000)
-    soak_seconds = setup.sized(smoke=5.0, small=60.0, full=600.0)
+    waiting = setup.sized(smoke=200, small=3_000, full=200_000)
+    steady = setup.sized(smoke=200, small=1_500, full=20_000)
+    soak_seconds = setup.sized(smoke=5.0, small=30.0, full=600.0)
     async with pipeline(setup, agents=2) as (side, _):
         people = range(min(PEOPLE, waiting))
         await side.rate(side.messages(people), GRANTED)

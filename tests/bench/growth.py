@@ -19,9 +19,10 @@ from deploy.local.up import SERVICES
 from tests.bench.counted import ask, counts_of
 from tests.bench.figures import Figure, Pair, at_most, compared
 from tests.bench.processes import Cost, servers
-from tests.bench.seeds import Seeds
+from tests.bench.seeds import Seeds, settled
 from tests.bench.setup import Setup
 from tests.bench.sides import GRANTED, ON_TIMELINE, Side, pipeline
+from tests.system.waiting import until
 
 BOUND = 1.1
 _WRITES = frozenset({"insert", "update", "delete"})
@@ -53,8 +54,8 @@ UNITS = {
 async def run(setup: Setup) -> list[Figure]:
     """Return the costs among many Customers and in long threads, each against few and short."""
     few = setup.sized(smoke=20, small=1000, full=1000)
-    many = setup.sized(smoke=100, small=10_000, full=100_000)
-    messages = setup.sized(smoke=20, small=1000, full=3000)
+    many = setup.sized(smoke=100, small=5_000, full=100_000)
+    messages = setup.sized(smoke=20, small=600, full=3000)
     rounds = setup.sized(smoke=1, small=2, full=4)
     for size in (few, many):
         await _populate(setup, size)
@@ -63,7 +64,7 @@ async def run(setup: Setup) -> list[Figure]:
         for turn in range(rounds)
     ]
     figures = _figures(f"{many:,} Customers", f"{few:,} Customers", pairs)
-    long = setup.sized(smoke=100, small=10_000, full=10_000)
+    long = setup.sized(smoke=100, small=2_000, full=10_000)
     threads = setup.sized(smoke=2, small=5, full=20)
     figures += _figures(
         f"threads of {long:,} items", "10 items", await _threads(setup, few, long, threads, messages, rounds)
@@ -74,6 +75,8 @@ async def run(setup: Setup) -> list[Figure]:
 async def _populate(setup: Setup, size: int) -> None:
     async with _system(setup, size) as side:
         await side.rate(side.messages([0]), GRANTED)
+        with MongoClient[dict[str, Any]](setup.mongo) as client:
+            await until(lambda: asyncio.to_thread(settled, client, _database(size)))
     with MongoClient[dict[str, Any]](setup.mongo) as client:
         seeds = Seeds(client, _database(size), 0)
         await asyncio.to_thread(seeds.write, range(1, size))

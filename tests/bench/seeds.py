@@ -17,6 +17,16 @@ _OF_ALL = frozenset({"journal", "snapshots", "pools", "agents", "idempotency", "
 """Collections that say nothing of a single Customer."""
 
 
+def settled(client: "MongoClient[Document]", prefix: str) -> bool:
+    """Return whether no effect waits: a copy of one would be carried out for each Customer."""
+    places = (("identity", "customers"), ("conversation", "threads"))
+    found = [
+        client[f"{prefix}_{service}"][name].find_one({"outbox.at": {"$exists": True}})
+        for service, name in places
+    ]
+    return not any(found)
+
+
 class Seeds:
     """Copies of what the databases of the services hold of one Customer."""
 
@@ -25,7 +35,12 @@ class Seeds:
         self._found = self._collect()
 
     def _collect(self) -> dict[tuple[str, str], list[Document]]:
-        """Return the documents by database and collection; there must be no other Customer."""
+        """Return the documents by database and collection; there must be no other Customer.
+
+        Raises ValueError while effects wait.
+        """
+        if not settled(self._client, self._prefix):
+            raise ValueError(f"effects wait in {self._prefix}")
         found = {}
         for service in ("identity", "conversation", "router"):
             database = self._client[f"{self._prefix}_{service}"]

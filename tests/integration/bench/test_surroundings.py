@@ -1,9 +1,11 @@
 """What the benches rely on: counts that are exact, and copies that differ in names and ids alone."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pymongo import MongoClient, UpdateOne
 
 from tests.bench.counted import Counts
@@ -65,3 +67,13 @@ def test_seeded_customers_are_the_model_under_other_names(embedded_mongo: str, d
 def test_each_message_of_a_customer_is_another_and_the_same_in_every_run() -> None:
     assert message(1, 1).id == message(1, 1).id
     assert len({message(customer, number).id for customer in range(5) for number in range(5)}) == 25
+
+
+def test_nobody_is_copied_while_effects_wait(embedded_mongo: str, database_name: str) -> None:
+    with MongoClient[dict[str, Any]](embedded_mongo) as client:
+        threads = client[f"{database_name}_conversation"]["threads"]
+        threads.insert_one(
+            {"_id": "someone", "outbox": [{"id": "e", "at": datetime(2026, 3, 1, tzinfo=UTC)}]}
+        )
+        with pytest.raises(ValueError, match="effects wait"):
+            Seeds(client, database_name, 0)

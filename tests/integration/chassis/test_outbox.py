@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from services.chassis import outbox
 from services.chassis.broker import MAX_RECORD_BYTES, Outgoing
 from services.chassis.clock import utc_now
-from services.chassis.mongo import Database, connect
+from services.chassis.mongo import Collection, Database, bulk, connect
 from services.chassis.outbox import Effect, Outbox, Publish, Row, to_document
 from services.chassis.settings import Settings
 from tests.crash import Log
@@ -104,3 +105,21 @@ async def test_what_waits_is_found_by_an_index_however_many_documents_there_are(
     await saved(database, "one", [publish(1)])
     plan = await database["things"].find({"outbox.at": {"$lt": utc_now()}}).explain()
     assert "outbox_waiting" in str(plan["queryPlanner"]["winningPlan"])
+
+
+async def test_a_newer_state_is_not_lost_to_an_older_one_written_in_between(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = []
+
+    async def losing_once(collection: Collection, operations: Sequence[object]) -> frozenset[int]:
+        if collection.name == "rows" and operations and not lost:
+            lost.append(await collection.insert_one({"_id": 1, "seq": 1}))  # another replica's
+            return frozenset({0})
+        return await bulk(collection, operations)
+
+    monkeypatch.setattr(outbox, "bulk", losing_once)
+    row = Row("r2", utc_now(), "rows", {"_id": 1, "seq": 2}, how="replace")
+    await Outbox(database, "things", Log()).drain(await saved(database, "one", [row]))
+    assert lost
+    assert await database["rows"].find_one({"_id": 1}) == {"_id": 1, "seq": 2}
