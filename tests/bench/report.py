@@ -62,10 +62,14 @@ def row(figure: Figure) -> tuple[str, ...]:
         figure.name,
         f"{_number(figure.value)} {figure.unit}",
         f"{_number(control.value)} {figure.unit}, {control.what}" if control else "",
-        f"{control.ratio:.2f} ({control.lowest:.2f} to {control.highest:.2f})" if control else "",
+        f"{_ratio(control.ratio)} ({_ratio(control.lowest)} to {_ratio(control.highest)})" if control else "",
         str(figure.target or ""),
         met,
     )
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def _number(value: float) -> str:
