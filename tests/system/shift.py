@@ -35,7 +35,7 @@ class Shift:
     system: System
     people: list[Person]
     random: Random
-    at_once: int = 6
+    at_once: int = 16
     """Conversations that are answered at the same time."""
     diary: Diary = field(default_factory=Diary)
     _turn: int = 0
