@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -20,6 +19,7 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from services.chassis import metrics
+from services.chassis.assignment import Assignment, put_back
 from services.chassis.broker import Publisher, Subscription
 from services.chassis.clock import Clock, utc_now
 from services.chassis.deadletters.letter import Failure, Record, dead_letter, meant_for
@@ -29,7 +29,6 @@ from services.chassis.delivery import (
     Consumer,
     Delivery,
     Outcome,
-    Partitions,
     Refused,
 )
 from services.chassis.faults import is_transient
@@ -64,7 +63,6 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
     settings: Settings
     publisher: Publisher
     clock: Clock = utc_now
-    owned: Partitions = frozenset()
     connected: bool = False
     halted: bool = False
     progress: Progress = field(default_factory=Progress)
@@ -73,16 +71,14 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
     _kafka: AIOKafkaConsumer | None = None
     _working: asyncio.Lock = field(default_factory=asyncio.Lock)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _revoking: bool = False
-    _generation: int = 0
     _batch_generation: int = 0
-    _caught_up: dict[int, datetime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._names = (self.consumer.group, self.consumer.topic.name)
         self._validate = self.consumer.topic.adapter.validate_json
         self._rule = HaltRule()
-        self.progress.seen = self._note_lag
+        self.assignment = Assignment(*self._names)
+        self.progress.seen = self.assignment.note_lag
         metrics.HALTED.labels(*self._names).set(0)
         for outcome in (HANDLED, DUPLICATE, DEAD_LETTERED):
             metrics.OUTCOMES.labels(*self._names, outcome)  # a counter that is born at 1 shows no increase
@@ -91,10 +87,6 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         """Up to where records were handled or failed, where that is not committed yet."""
 
     # --- what others ask ------------------------------------------------------------------------
-
-    def caught_up_to(self, partition: int) -> datetime | None:
-        """Return the moment up to which all of the partition has been handled, None if not owned."""
-        return self._caught_up.get(partition) if partition in self.owned else None
 
     @property
     def state(self) -> str:
@@ -109,6 +101,11 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
             if waited > self.settings.retrying_seconds
             else "ok"
         )
+
+    @property
+    def _outlived(self) -> bool:
+        """The assignment that the batch at hand belongs to is over."""
+        return self.assignment.generation != self._batch_generation
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -138,9 +135,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
                 )
             finally:
                 self.connected = False
-                self._forget_lag()
-                self.owned = frozenset()
-                self._caught_up.clear()
+                self.assignment.release()
                 self.progress.came_round()
                 await subscription.stop()
             await self._sleep(_backoff(attempt))
@@ -157,7 +152,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         try:
             while not self._stopping.is_set():
                 self.progress.came_round()
-                if self._revoking:
+                if self.assignment.changing:
                     await asyncio.sleep(_REBALANCE_PAUSE)
                     continue
                 polled = await kafka.getmany(timeout_ms=_POLL_MS, max_records=self.consumer.max_records)
@@ -165,7 +160,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
                 if polled or self._held.due(time.monotonic(), suspicious=self._rule.suspicious):
                     async with self._working:
                         await self._process_or_abandon(kafka, polled)
-                self._note_progress(kafka)
+                self.assignment.note_progress(kafka)
         finally:
             watcher.cancel()
 
@@ -174,7 +169,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
     async def _process_or_abandon(
         self, kafka: AIOKafkaConsumer, polled: Mapping[TopicPartition, list[Record]]
     ) -> None:
-        self._batch_generation = self._generation
+        self._batch_generation = self.assignment.generation
         self.retrying_since = None
         try:
             if self.halted:
@@ -182,11 +177,11 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
             await self._process(kafka, polled)
         except _AbandonedError:
             log.info("batch_abandoned", group=self._names[0], topic=self._names[1])
-            _put_back(kafka, polled)
+            put_back(kafka, polled)
         self.retrying_since = None
 
     async def _process(self, kafka: AIOKafkaConsumer, polled: Mapping[TopicPartition, list[Record]]) -> None:
-        if self._revoking:
+        if self.assignment.changing:
             raise _AbandonedError
         started = time.monotonic()
         records = [record for of_partition in polled.values() for record in of_partition]
@@ -194,7 +189,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         fates, whose = await self._decide(kafka, records)
         if self._rule.trips(zip(map(_failed, fates), whose, strict=True)):
             await self._halt(kafka)
-        if self._generation != self._batch_generation:
+        if self._outlived:
             raise _AbandonedError  # drained for too long: others have its partitions by now
         for record, fate in zip(records, fates, strict=True):
             if isinstance(fate, Failure):
@@ -323,7 +318,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         """Wait before another try: paused, but polling, so that the group keeps us."""
         deadline = time.monotonic() + _backoff(attempt)
         while True:
-            if self._stopping.is_set() or self._revoking or self._generation != self._batch_generation:
+            if self._stopping.is_set() or self.assignment.changing or self._outlived:
                 raise _AbandonedError
             await self._poll_paused(kafka)
             self.progress.came_round()
@@ -338,7 +333,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
                 unwanted = await kafka.getmany(timeout_ms=50)
             finally:
                 kafka.resume(*(paused & kafka.assignment()))
-            _put_back(kafka, unwanted)  # of partitions that came while we waited
+            put_back(kafka, unwanted)  # of partitions that came while we waited
         except KafkaError:
             await asyncio.sleep(0.05)  # the broker is away too; that is no failure of the record at hand
 
@@ -350,7 +345,11 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
             except (KafkaError, TimeoutError) as error:
                 # the records come again and are duplicates then
                 metrics.COMMIT_FAILURES.labels(*self._names, type(error).__name__).inc()
-                if self._revoking or self._stopping.is_set() or not getattr(error, "retriable", False):
+                if (
+                    self.assignment.changing
+                    or self._stopping.is_set()
+                    or not getattr(error, "retriable", False)
+                ):
                     return
                 await asyncio.sleep(_backoff(attempt))
             else:
@@ -364,20 +363,18 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         while True:
             await self._rest(kafka, attempt=5)
 
-    # --- rebalances and progress ----------------------------------------------------------------
+    # --- rebalances -----------------------------------------------------------------------------
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Drain the batch in flight before others get its partitions."""
-        self._revoking = True
+        self.assignment.changing = True
         gone = frozenset(tp.partition for tp in revoked)
         try:
             async with asyncio.timeout(self.settings.drain_timeout_seconds), self._working:
                 pass
         except TimeoutError:
             log.warning("drain_timed_out", group=self._names[0], topic=self._names[1])
-        self._forget_lag()
-        self.owned = frozenset()
-        self._caught_up.clear()
+        self.assignment.release()
         if self.consumer.on_revoked and gone:
             await self.consumer.on_revoked(gone)
 
@@ -389,31 +386,7 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
             await self.consumer.on_assigned(partitions)
         self._held.failed.clear()  # uncommitted: they are read again, here or elsewhere
         self._ends.clear()
-        self.owned = partitions
-        self._generation += 1
-        self._revoking = False
-
-    def _note_progress(self, kafka: AIOKafkaConsumer) -> None:
-        """All that was polled has been handled here: position against the end of the log says how far."""
-        for tp in kafka.assignment():
-            state = kafka._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001  (position() would wait)
-            highwater, polled_at = kafka.highwater(tp), kafka.last_poll_timestamp(tp)
-            if state is None or not state.has_valid_position or highwater is None:
-                continue
-            behind = max(highwater - state.position, 0)
-            self._note_lag({tp: behind})
-            if behind == 0 and polled_at:
-                self._caught_up[tp.partition] = datetime.fromtimestamp(polled_at / 1000, UTC)
-
-    def _note_lag(self, behind: Mapping[TopicPartition, int]) -> None:
-        for tp, records in behind.items():
-            if tp.partition in self.owned:
-                metrics.LAG.labels(*self._names, tp.partition).set(records)
-
-    def _forget_lag(self) -> None:
-        """Another replica tells it from now on; ours would stand still and be counted as well."""
-        for partition in self.owned:
-            metrics.LAG.remove(*self._names, partition)
+        self.assignment.take(partitions)
 
     async def _sleep(self, seconds: float) -> None:
         try:
@@ -421,16 +394,6 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
                 await self._stopping.wait()
         except TimeoutError:
             return
-
-
-def _put_back(kafka: AIOKafkaConsumer, polled: Mapping[TopicPartition, list[Record]]) -> None:
-    """Let records that were polled and not handled come again, where their partitions are still ours.
-
-    aiokafka fetches for a new assignment before our listener has heard of it, so a batch that is given up
-    at a rebalance may be the first of the new assignment, whose position is behind it already.
-    """
-    for tp in polled.keys() & kafka.assignment():
-        kafka.seek(tp, polled[tp][0].offset)
 
 
 def _failed(fate: Failure | str) -> bool:

@@ -27,8 +27,8 @@ def fire_timers(
             now = threads.clock()
             bounds = {
                 partition: min(now, caught_up)
-                for partition in stage().owned
-                if (caught_up := stage().caught_up_to(partition)) is not None
+                for partition in stage().assignment.owned
+                if (caught_up := stage().assignment.caught_up_to(partition)) is not None
             }
             due = await store.due(level(bounds, now), settings.timer_batch)
             changed = await threads.tick(due)
@@ -66,7 +66,7 @@ def sweep_outboxes(
     async def round_() -> None:
         await store.outbox.observe()
         before = clock() - timedelta(seconds=settings.outbox_age_seconds)
-        left = await store.left(sorted(stage().owned), before, limit=200)
+        left = await store.left(sorted(stage().assignment.owned), before, limit=200)
         await store.drain(left)
 
     return round_

@@ -66,5 +66,5 @@ def build_app(
         on_start=[store.prepare, once.prepare],
         loops=[partial(every, settings.tick_seconds, router.tick, "router_ticks")],
     )
-    router.caught_up = service.stages[ROUTING_COMMANDS.name].caught_up_to
+    router.caught_up = service.stages[ROUTING_COMMANDS.name].assignment.caught_up_to
     return build(service)

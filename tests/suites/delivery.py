@@ -181,7 +181,7 @@ class DeliverySuite:
         await publisher.publish([record(f"{mark}{n % 7}", n) for n in range(500)])
         async with self.running(settings, publisher, mark, handle) as stage:
             await until(lambda: handle.total == 500)
-            await until(lambda: stage.caught_up_to(0) is not None)
+            await until(lambda: stage.assignment.caught_up_to(0) is not None)
             await until(lambda: set(lags(mark).values()) == {0})
             assert set(lags(mark)) == {str(partition) for partition in range(PARTITIONS)}
         assert lags(mark) == {}, "whoever has the partitions next tells their lag"

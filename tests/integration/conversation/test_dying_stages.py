@@ -97,7 +97,12 @@ async def handled_by(stage: Stage, stored: Callable[[], Coroutine[Any, Any, int]
         async with asyncio.timeout(30):
             while await stored() < MESSAGES:
                 await asyncio.sleep(0.02)
-        await until(lambda: all(stage.caught_up_to(number) for number in stage.owned) and stage.owned)
+        await until(
+            lambda: (
+                all(stage.assignment.caught_up_to(number) for number in stage.assignment.owned)
+                and stage.assignment.owned
+            )
+        )
     finally:
         await stage.stop()
         await asyncio.wait_for(task, 30)
