@@ -60,13 +60,15 @@ async def gather(
 async def _missing(client: Client, senders: Sequence[str], diary: Diary) -> list[str]:
     """Return those senders whose messages are not all shown, or whose replies are still on their way."""
     of_sender = {sender: [each for each in diary.wrote if each.sender == sender] for sender in senders}
+    unanswered = {text for _, text, _ in diary.refused}
 
     async def incomplete(sender: str) -> bool:
         customers = await client.customers(sender)
         items = [item for customer in customers for item in await client.timeline(customer)]
-        one = Evidence(of_sender[sender], customers={sender: customers}, timelines={"": items})
-        waiting = any(item.get("status") == "queued" for item in items)
-        return waiting or any(shown_once(replace(one, customers={sender: [""]})))
+        of_one = Evidence(
+            of_sender[sender], unanswered=unanswered, customers={sender: [""]}, timelines={"": items}
+        )
+        return any(item.get("status") == "queued" for item in items) or any(shown_once(of_one))
 
     found = await _each(map(incomplete, senders))
     return [sender for sender, is_missing in zip(senders, found, strict=True) if is_missing]
