@@ -62,7 +62,7 @@ integration: $(DEV) ## the tests on a real Apache Kafka (needs Java 17 and Maven
 	$(BIN)/pytest -q $(KAFKA_TESTS) $(ARGS)
 
 faults: $(DEV) ## kill, freeze and cut off what runs on a real Apache Kafka, and judge what is left (FAULTS=long for longer)
-	$(BIN)/pytest -q tests/faults $(ARGS)
+	$(BIN)/pytest -q --durations=12 tests/faults $(ARGS)
 
 observability: $(DEV) ## dashboards and rules against a real Prometheus that watches the demo (needs prometheus)
 	$(BIN)/pytest -q $(PROMETHEUS_TESTS) $(ARGS)
