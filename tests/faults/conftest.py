@@ -2,11 +2,21 @@
 
 import os
 import time
+from collections.abc import Iterator
 from random import Random
 
 import pytest
 
+from deploy.local import servers
+
 LONG = os.environ.get("FAULTS") == "long"
+
+
+@pytest.fixture(scope="module")
+def embedded_mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give a MongoDB protocol server of the module's own: it slows down with what earlier ones left."""
+    with servers.mongo_server(tmp_path_factory.mktemp("mongo") / "data") as url:
+        yield url
 
 
 @pytest.fixture
