@@ -45,7 +45,7 @@ async def test_a_rolling_restart_under_100_webhooks_a_second_loses_and_doubles_n
         assert await shift.verdict(settle_seconds=180) == []
     assert shift.diary.refused == []
     assert max(took) < STOP_SECONDS
-    assert rate > 80
+    assert rate > 60, "a hundred a second are offered; who waits for an answer writes later"
 
 
 async def roll(replicas: Sequence[Process], http: httpx.AsyncClient) -> list[float]:
