@@ -16,7 +16,7 @@ from tests.system.shift import begin
 
 OFFERED = Bursts(messages=100, at_once=10, pause=0.1, twice=0.1)
 LEAST_A_SECOND = 25
-"""Ten services that start at once leave two cores little time for those who write: some 50 a second get out."""
+"""Services that start all at once leave two cores little for those who write: some 50 a second get out."""
 STOP_SECONDS = 25.0
 
 pytestmark = pytest.mark.timeout(400)
