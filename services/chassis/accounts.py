@@ -37,6 +37,15 @@ class Account(BaseModel):
     source: StrictStr | None = None
     """Name of the system whose ids a web chat's site signs (`external:<source>`); default: `account`."""
 
+    def valid(self, name: str) -> tuple[str, ...]:
+        """Return every value of the secret that a request may be signed with now, the newest first."""
+        value = self.secrets.get(name, "")
+        return (value,) if value else ()
+
+    def shares(self, name: str, other: "Account") -> bool:
+        """Tell whether `other` has the same secret: what one's signature proves, the other's does too."""
+        return not {*self.valid(name)}.isdisjoint(other.valid(name))
+
     def secret(self, name: str) -> str:
         """Return the secret, or raise AccountsError naming the account and the secret."""
         value = self.secrets.get(name, "")

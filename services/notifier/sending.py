@@ -19,7 +19,7 @@ from services.chassis.faults import is_transient
 from services.chassis.logging import log
 from services.chassis.loops import every
 from services.notifier import metrics
-from services.notifier.channels import Refused, Retry, Sent, Unknown
+from services.notifier.channels import Means, Refused, Retry, Sent, Unknown
 from services.notifier.channels import Send as Request
 from services.notifier.domain import Evidence, RetryRules, Send, finish, postpone, source_of
 from services.notifier.handlers import Sends
@@ -191,7 +191,7 @@ class Sending:
         try:
             message = MessageSend.model_validate_json(claimed.record or b"")
             async with asyncio.timeout(self.settings.send_timeout_seconds):
-                return await request(self.client, account, message, callback)
+                return await request(Means(self.client, callback), account, message)
         except (Refused, Retry, Unknown) as outcome:
             return outcome
         except TimeoutError:

@@ -27,8 +27,8 @@ _LINE_END = re.compile(rb"\r\n|\r")
 
 def verify(webhook: Webhook, account: Account) -> bool:
     """Check the relay's bearer token."""
-    token = account.secrets.get("token", "")
-    return bool(token) and same(bearer(webhook.headers.get("authorization", "")), token)
+    given = bearer(webhook.headers.get("authorization", ""))
+    return any(same(given, token) for token in account.valid("token"))
 
 
 def parse(webhook: Webhook, arrival: Arrival) -> Sequence[Item]:

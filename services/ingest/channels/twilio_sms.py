@@ -48,8 +48,7 @@ def verify(webhook: Webhook, account: Account) -> bool:
     without the default port, so both are tried.
     """
     claimed = webhook.headers.get(_SIGNATURE, "")
-    token = account.secrets.get("auth_token", "")
-    if not claimed or not token:
+    if not claimed:
         return False
     body_hash = _body_hash(webhook)
     if body_hash is not None:
@@ -58,8 +57,11 @@ def verify(webhook: Webhook, account: Account) -> bool:
         suffix = ""
     else:
         suffix = _signed_parameters(webhook)
-    spellings = _spellings(webhook.url, webhook.public_url)
-    return any(same(claimed, signature(url + suffix, token)) for url in spellings)
+    return any(
+        same(claimed, signature(url + suffix, token))
+        for token in account.valid("auth_token")
+        for url in _spellings(webhook.url, webhook.public_url)
+    )
 
 
 def signature(signed: str, token: str) -> str:
@@ -132,9 +134,7 @@ def _addressee(parameters: Mapping[str, str], arrival: Arrival) -> Account:
     except InvalidIdentifier:
         return account
     other = arrival.accounts.by_address(PROVIDER, number)
-    return (
-        other if other and other.secrets.get("auth_token") == account.secrets.get("auth_token") else account
-    )
+    return other if other and other.shares("auth_token", account) else account
 
 
 def _is_status(parameters: Mapping[str, str]) -> bool:

@@ -35,8 +35,8 @@ _STATUSES = {
 def handshake(webhook: Webhook, account: Account) -> Handshake:
     """Answer Meta's check of the callback URL: the challenge, if the verify token is ours."""
     query = parse_qs(webhook.query, keep_blank_values=True)
-    token = account.secrets.get("verify_token", "")
-    ours = token and same(query.get("hub.verify_token", [""])[0], token)
+    given = query.get("hub.verify_token", [""])[0]
+    ours = any(same(given, token) for token in account.valid("verify_token"))
     if not ours or query.get("hub.mode") != ["subscribe"]:
         return Handshake(403, "verify token does not match\n")
     return Handshake(200, query.get("hub.challenge", [""])[0])
@@ -44,8 +44,8 @@ def handshake(webhook: Webhook, account: Account) -> Handshake:
 
 def verify(webhook: Webhook, account: Account) -> bool:
     """Check X-Hub-Signature-256 over the raw body."""
-    secret = account.secrets.get("app_secret", "")
-    return bool(secret) and same(webhook.headers.get(_SIGNATURE, ""), signature(webhook.body, secret))
+    claimed = webhook.headers.get(_SIGNATURE, "")
+    return any(same(claimed, signature(webhook.body, secret)) for secret in account.valid("app_secret"))
 
 
 def signature(body: bytes, secret: str) -> str:
@@ -107,9 +107,7 @@ def _addressee(value: Mapping[str, Any], arrival: Arrival) -> Account | None:
     if number == account.address:
         return account
     other = arrival.accounts.by_address(PROVIDER, number)
-    if other is None or other.secrets.get("app_secret") != account.secrets.get("app_secret"):
-        return None
-    return other
+    return other if other is not None and other.shares("app_secret", account) else None
 
 
 def _people(value: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -1,5 +1,5 @@
 """One module a provider: how a message is sent through its API, and what its answers mean."""
 
-from services.notifier.channels.sending import RefusalKind, Refused, Retry, Send, Sent, Unknown
+from services.notifier.channels.sending import Means, RefusalKind, Refused, Retry, Send, Sent, Unknown
 
-__all__ = ["RefusalKind", "Refused", "Retry", "Send", "Sent", "Unknown"]
+__all__ = ["Means", "RefusalKind", "Refused", "Retry", "Send", "Sent", "Unknown"]

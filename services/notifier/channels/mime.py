@@ -4,25 +4,21 @@
 relay takes the recipient from `To` and answers 2xx once it has the mail. It need not deduplicate.
 """
 
-import httpx
-
 from schemas.common import IdentifierKind
 from schemas.outbound import MessageSend
 from services.chassis.accounts import Account
 from services.notifier.channels.mail import compose, message_id_of
-from services.notifier.channels.sending import Sent, base_url, post, refused, secret, unexplained
+from services.notifier.channels.sending import Means, Sent, base_url, post, refused, secret, unexplained
 
 PROVIDER = "mime"
 
 
-async def send(
-    client: httpx.AsyncClient, account: Account, message: MessageSend, _status_callback: str
-) -> Sent:
+async def send(means: Means, account: Account, message: MessageSend) -> Sent:
     """Send as a mail threaded under the Customer's last one; see Send."""
     if message.personal.to.kind is not IdentifierKind.EMAIL:
         raise refused("no email address", "invalid_recipient")
     answer = await post(
-        client,
+        means.client,
         f"{base_url(account, '')}/messages",
         content=compose(account.address, message),
         headers={"Authorization": f"Bearer {secret(account, 'token')}", "Content-Type": "message/rfc822"},

@@ -1,11 +1,12 @@
 """What all senders share: the outcomes, and how a request's fate is told from its failure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import httpx
 
+from schemas.common import Attachment
 from schemas.outbound import MessageSend
 from services.chassis.accounts import Account
 
@@ -64,16 +65,43 @@ class Unknown(Exception):  # noqa: N818  (an outcome, raised)
         self.detail = detail
 
 
+class Files(Protocol):
+    """Where the bytes of a message's attachments come from."""
+
+    async def read(self, attachment: Attachment, /) -> bytes:
+        """Return the bytes. Raises Refused when there are none."""
+
+    def link(self, attachment: Attachment, /) -> str:
+        """Return a URL at which the provider can fetch the bytes for a while."""
+
+
+class NoFiles:
+    """For messages without attachments."""
+
+    async def read(self, _attachment: Attachment, /) -> bytes:
+        """Raise Refused."""
+        raise refused("no file", "rejected")
+
+    def link(self, _attachment: Attachment, /) -> str:
+        """Raise Refused."""
+        raise refused("no file", "rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a message is sent with."""
+
+    client: httpx.AsyncClient
+    callback: str = ""
+    """The URL for the provider's reports on this account's messages."""
+    files: Files = field(default_factory=NoFiles)
+
+
 class Send(Protocol):
     """Sends one message, once."""
 
-    async def __call__(
-        self, client: httpx.AsyncClient, account: Account, message: MessageSend, status_callback: str, /
-    ) -> Sent:
-        """Return once the provider accepted it. Raises Refused, Retry or Unknown.
-
-        `status_callback` is the URL for the provider's reports on this account's messages.
-        """
+    async def __call__(self, means: Means, account: Account, message: MessageSend, /) -> Sent:
+        """Return once the provider accepted it. Raises Refused, Retry or Unknown."""
 
 
 ANSWER_BYTES = 1_000_000

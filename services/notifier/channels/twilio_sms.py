@@ -13,6 +13,7 @@ from schemas.common import IdentifierKind
 from schemas.outbound import MessageSend
 from services.chassis.accounts import Account
 from services.notifier.channels.sending import (
+    Means,
     RefusalKind,
     Retry,
     Sent,
@@ -42,16 +43,14 @@ _KINDS: dict[RefusalKind, frozenset[int]] = {
 }
 
 
-async def send(
-    client: httpx.AsyncClient, account: Account, message: MessageSend, status_callback: str
-) -> Sent:
+async def send(means: Means, account: Account, message: MessageSend) -> Sent:
     """Send by POST Messages.json; see Send."""
     sid = secret(account, "account_sid")
     answer = await post(
-        client,
+        means.client,
         f"{base_url(account, _BASE)}/{_VERSION}/Accounts/{quote(sid, safe='')}/Messages.json",
         auth=httpx.BasicAuth(sid, secret(account, "auth_token")),
-        data=_form(account, message, status_callback),
+        data=_form(account, message, means),
     )
     provider_message_id = document(answer).get("sid")
     if answer.is_success and isinstance(provider_message_id, str) and provider_message_id:
@@ -59,7 +58,7 @@ async def send(
     raise _meaning(answer)
 
 
-def _form(account: Account, message: MessageSend, status_callback: str) -> dict[str, str | list[str]]:
+def _form(account: Account, message: MessageSend, means: Means) -> dict[str, str | list[str]]:
     to = message.personal.to
     prefix = "whatsapp:" if to.kind is IdentifierKind.WHATSAPP else ""
     plus = "+" if prefix and to.value.isdigit() else ""
@@ -70,9 +69,9 @@ def _form(account: Account, message: MessageSend, status_callback: str) -> dict[
     }
     if media := [each.url for each in message.personal.attachments if each.url]:
         form["MediaUrl"] = media
-    if status_callback:
-        separator = "&" if "?" in status_callback else "?"
-        form["StatusCallback"] = f"{status_callback}{separator}message_id={message.data.message_id}"
+    if means.callback:
+        separator = "&" if "?" in means.callback else "?"
+        form["StatusCallback"] = f"{means.callback}{separator}message_id={message.data.message_id}"
     return form
 
 

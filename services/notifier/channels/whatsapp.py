@@ -14,6 +14,7 @@ from schemas.common import Identifier, IdentifierKind
 from schemas.outbound import MessageSend
 from services.chassis.accounts import Account
 from services.notifier.channels.sending import (
+    Means,
     RefusalKind,
     Retry,
     Sent,
@@ -41,12 +42,10 @@ _KINDS: dict[RefusalKind, frozenset[int]] = {
 }
 
 
-async def send(
-    client: httpx.AsyncClient, account: Account, message: MessageSend, _status_callback: str
-) -> Sent:
+async def send(means: Means, account: Account, message: MessageSend) -> Sent:
     """Send by the messages endpoint; statuses come to the app's own webhook. See Send."""
     answer = await post(
-        client,
+        means.client,
         f"{base_url(account, _BASE)}/{_VERSION}/{quote(account.address, safe='')}/messages",
         json=_body(message),
         headers={"Authorization": f"Bearer {secret(account, 'access_token')}"},

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from schemas.common import Channel, Identifier
 from schemas.outbound import MessageSend, OutboundData, OutboundPersonal
 from services.chassis.accounts import Account
-from services.notifier.channels import Refused, Retry, Sent, Unknown
+from services.notifier.channels import Means, Refused, Retry, Sent, Unknown
 from services.notifier.channels.mail import compose, reply_subject
 from services.notifier.channels.registry import SENDERS
 from services.notifier.channels.sending import ANSWER_BYTES
@@ -75,7 +75,7 @@ async def send(
 ) -> Sent:
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
         sender = SENDERS[provider].send
-        return await sender(client, ours or account(provider), what or message(provider), CALLBACK)
+        return await sender(Means(client, CALLBACK), ours or account(provider), what or message(provider))
 
 
 def says(status: int, body: object = None, **headers: str) -> Answer:
