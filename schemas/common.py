@@ -1,10 +1,14 @@
 """Words that several contracts share."""
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
 from schemas.envelope import Model, Whole
+
+SkillName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00$][^\x00]*$")]
+"""Names a field where Agents are stored: no U+0000 in it, no `$` before it."""
 
 
 class Channel(StrEnum):

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from pydantic import Field
 
+from schemas.calls import CallChoice, CallStatus, SpokenChoice
 from schemas.common import Attachment, Channel, DeliveryStatus, Identifier
-from schemas.envelope import Envelope, Model, Personal, Time, Whole
+from schemas.envelope import Count, Envelope, Model, Personal, Time, Whole
 
 
 class Status(StrEnum):
@@ -125,6 +126,35 @@ class NotePersonal(Personal):
     text: str
 
 
+class CallData(ConversationRef):
+    """A call as it is after the event."""
+
+    call_id: UUID
+    contact_id: str | None = None
+    direction: Literal["inbound", "outbound"]
+    channel: Channel
+    account: str
+    call_status: CallStatus
+    started_at: Time
+    ended_at: Time | None = None
+    duration_seconds: Count | None = None
+    choices: tuple[CallChoice, ...] = ()
+
+
+class CallPersonal(Personal):
+    """Who calls, and what was said."""
+
+    address: Identifier
+    """The Customer's number, or what the provider shows instead."""
+    name: str | None = None
+    text: str = ""
+    """The transcript, as far as it is there."""
+    attachments: tuple[Attachment, ...] = ()
+    """The recordings."""
+    choices: tuple[SpokenChoice, ...] = ()
+    """What was pressed or said, in the order of the choices."""
+
+
 class TopicsData(ConversationRef):
     """All topics after the change."""
 
@@ -218,6 +248,30 @@ class NoteAdded(ConversationEvent):
     personal: NotePersonal
 
 
+class CallStarted(ConversationEvent):
+    """A call was heard of for the first time."""
+
+    type: Literal["call.started"] = "call.started"
+    data: CallData
+    personal: CallPersonal
+
+
+class CallUpdated(ConversationEvent):
+    """More is known of a call: a choice, a recording, a transcript, also after its end."""
+
+    type: Literal["call.updated"] = "call.updated"
+    data: CallData
+    personal: CallPersonal
+
+
+class CallEnded(ConversationEvent):
+    """A call is over; `call_status` says how it went."""
+
+    type: Literal["call.ended"] = "call.ended"
+    data: CallData
+    personal: CallPersonal
+
+
 class TopicsChanged(ConversationEvent):
     """Topics were set."""
 
@@ -243,6 +297,9 @@ AnyConversationEvent = Annotated[
     | MessageAdded
     | MessageDeliveryChanged
     | NoteAdded
+    | CallStarted
+    | CallUpdated
+    | CallEnded
     | TopicsChanged
     | PriorityChanged,
     Field(discriminator="type"),

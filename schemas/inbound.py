@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from schemas.calls import CallStep, CallWords
 from schemas.common import Attachment, BlobRef, Channel, DeliveryStatus, Identifier
 from schemas.envelope import Envelope, Model, Personal, Time, Whole
 
@@ -28,6 +29,8 @@ class InboundData(Model):
     received_at: Time
     automatic: bool = False
     """An automatic mail (RFC 3834), a bounce, a system message: recorded, never answered."""
+    call: CallStep | None = None
+    """What happened in a call; then `kind` is `call`, and the record is one word of many on that call."""
 
 
 class InboundPersonal(Personal):
@@ -52,6 +55,7 @@ class InboundPersonal(Personal):
     references: tuple[str, ...] = ()
     raw: BlobRef | None = None
     """The message as received, for email."""
+    call: CallWords | None = None
 
 
 class MessageReceived(Envelope):

@@ -10,11 +10,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from schemas.common import Channel, ChannelClass
+from schemas.common import Channel, ChannelClass, SkillName
 from schemas.envelope import Count, Envelope, Model, Personal, Time, Whole
-
-SkillName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00$][^\x00]*$")]
-"""Names a field where Agents are stored: no U+0000 in it, no `$` before it."""
 
 # --- commands of conversation -------------------------------------------------------------------
 

@@ -36,6 +36,8 @@ class Inbox(BaseModel):
     """A messaging Contact ends after so long without a message, when the last one is ours."""
     contact_max_seconds: float = Field(86_400, gt=0)
     """An answered messaging Contact ends at most so long after it started."""
+    call_max_seconds: float = Field(14_400, gt=0)
+    """A call of which nobody heard the end is over so long after its start."""
     same_agent_seconds: float = Field(28_800, ge=0)
     """So long a returning Conversation prefers the Agent it had."""
 

@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_LOCAL = Path(__file__).resolve().parents[2] / "deploy" / "local"
+LOCAL = Path(__file__).resolve().parents[2] / "deploy" / "local"
 
 
 class Settings(BaseSettings):
@@ -23,8 +23,8 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8080", description="base of our URLs as providers see them; signatures cover it"
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
-    accounts_file: Path = Field(_LOCAL / "accounts.yaml", description="our accounts at the providers")
-    agents_file: Path = Field(_LOCAL / "agents.yaml", description="Inboxes, and the local Agents")
+    accounts_file: Path = Field(LOCAL / "accounts.yaml", description="our accounts at the providers")
+    agents_file: Path = Field(LOCAL / "agents.yaml", description="Inboxes, and the local Agents")
     jwks_url: str = Field(
         "http://127.0.0.1:8080/dev/jwks.json",
         description="http(s):// or file:// URL of the token issuer's JWKS",

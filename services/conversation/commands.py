@@ -227,6 +227,8 @@ def _reply(draft: Draft, caller: Principal, message_id: UUID, reply: Reply) -> N
 
 
 def _route(thread: Thread, wanted: Channel | None) -> tuple[Channel, Route]:
+    if wanted is Channel.VOICE:
+        raise invalid("channel", "a call takes no text; name another channel, or none")
     if wanted is not None:
         if wanted not in thread.routes:
             known = ", ".join(sorted(thread.routes)) or "none"

@@ -16,7 +16,13 @@ from services.chassis.inboxes import Inbox
 from services.chassis.logging import log
 from services.conversation.domain.draft import Caused, Draft, RowPatch, TimelineRow
 from services.conversation.domain.model import KEPT_COMMANDS, Conversation, Thread
-from services.conversation.domain.rules import Inboxes, Rule, UnknownInboxError, UnknownMessageError
+from services.conversation.domain.rules import (
+    ForgottenCallError,
+    Inboxes,
+    Rule,
+    UnknownInboxError,
+    UnknownMessageError,
+)
 from services.conversation.domain.timers import tick
 
 MOST_TRIES = 50
@@ -140,7 +146,7 @@ class Threads:
         try:
             if not rule.decide(draft, message, seen, self.inboxes):
                 return DUPLICATE
-        except (UnknownInboxError, UnknownMessageError) as error:
+        except (ForgottenCallError, UnknownInboxError, UnknownMessageError) as error:
             return Refused(type(error).__name__)
         item.take(draft)
         return HANDLED

@@ -9,6 +9,8 @@ from services.chassis.accounts import Accounts
 from services.chassis.blobs import Blobs
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
+from services.chassis.inboxes import load_inboxes
+from services.chassis.logging import log
 from services.chassis.mongo import connect
 from services.chassis.service import Service, build
 from services.ingest import api, webchat_api
@@ -17,15 +19,18 @@ from services.ingest.handlers import Intake
 from services.ingest.settings import IngestSettings
 from services.ingest.store import MongoVisitors
 from services.ingest.visitors import Visitors, random_visitor_id
+from services.ingest.voice.menus import PLAIN, Menus, load_menus
 
 
 def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) -> FastAPI:
-    """Return the service's ASGI application. Raises AccountsError for an accounts file it cannot use."""
+    """Return the service's ASGI application. Raises AccountsError or BadMenus for a file it cannot use."""
     settings = settings or IngestSettings()
     database = connect(settings, "ingest")
     publisher = KafkaPublisher(settings, "ingest")
     store = MongoVisitors(database)
-    intake = Intake(Accounts.load(settings.accounts_file), publisher, Blobs(database), clock, uuid4)
+    intake = Intake(
+        Accounts.load(settings.accounts_file), publisher, Blobs(database), clock, uuid4, menus_of(settings)
+    )
     visitors = Visitors(store, timedelta(days=settings.visitor_lifetime_days), random_visitor_id)
     return build(
         Service(
@@ -38,6 +43,15 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
             on_start=[store.prepare],
         )
     )
+
+
+def menus_of(settings: IngestSettings) -> Menus:
+    """Return what callers are asked. Raises BadMenus; a file that is not there asks for a message."""
+    if not settings.ivr_file.exists():
+        log.warning("ivr_file_missing", file=str(settings.ivr_file))
+        return PLAIN
+    known = load_inboxes(settings.agents_file) if settings.agents_file.exists() else None
+    return load_menus(settings.ivr_file, known)
 
 
 def routes(intake: Intake, visitors: Visitors, settings: IngestSettings) -> APIRouter:

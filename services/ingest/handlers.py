@@ -17,6 +17,7 @@ from services.chassis.broker import Outgoing, Publisher
 from services.chassis.clock import Clock
 from services.chassis.logging import log
 from services.ingest.channels.registry import Provider
+from services.ingest.voice.menus import Menus
 from services.ingest.webhook import Arrival, Item, Received, Reported, Unreadable, Webhook
 
 RECORD_BYTES = 256_000
@@ -50,10 +51,12 @@ class Intake:
     blobs: BlobStore
     clock: Clock
     new_id: Callable[[], UUID]
+    menus: Menus | None = None
+    """What callers are asked."""
 
     def arrival(self, account: Account) -> Arrival:
         """Return the circumstances of a request that arrives now."""
-        return Arrival(account, self.accounts, self.clock(), self.new_id())
+        return Arrival(account, self.accounts, self.clock(), self.new_id(), self.menus)
 
     async def take(self, provider: Provider, webhook: Webhook, arrival: Arrival) -> Taken:
         """Publish every item of a verified webhook.

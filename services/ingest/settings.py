@@ -1,8 +1,10 @@
 """Settings of ingest."""
 
+from pathlib import Path
+
 from pydantic import Field
 
-from services.chassis.settings import Settings
+from services.chassis.settings import LOCAL, Settings
 
 
 class IngestSettings(Settings):
@@ -12,6 +14,9 @@ class IngestSettings(Settings):
         30.0, gt=0, description="longest time a sender may take to send a request's body"
     )
     visitor_lifetime_days: int = Field(180, gt=0, description="how long a chat visitor's token is valid")
+    ivr_file: Path = Field(
+        LOCAL / "ivr.yaml", description="menus that callers hear; without the file they may leave a message"
+    )
     webchat_sessions_burst: int = Field(300, gt=0, description="chat sessions an address may start at once")
     webchat_sessions_per_minute: float = Field(
         120, gt=0, description="chat sessions an address may start a minute after that"

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from schemas.inbound import DeliveryReported, MessageReceived
 from services.chassis.accounts import Account, Accounts
+from services.ingest.voice.menus import Menus
 
 
 def form_fields(text: str) -> list[tuple[str, str]]:
@@ -66,6 +67,8 @@ class Arrival:
     accounts: Accounts
     received_at: datetime
     correlation: UUID
+    menus: Menus | None = None
+    """What callers are asked; None where nothing is configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,13 @@ class Parse(Protocol):
 
     def __call__(self, webhook: Webhook, arrival: Arrival, /) -> Sequence[Item]:
         """Return the webhook's items in their order."""
+
+
+class Answer(Protocol):
+    """Says what a verified webhook is answered with, where that depends on it. Never raises."""
+
+    def __call__(self, webhook: Webhook, arrival: Arrival, /) -> str:
+        """Return the body of our 200."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, StrictBool
 
-from schemas.common import Channel, ChannelClass
-from schemas.routing import SkillName
+from schemas.common import Channel, ChannelClass, SkillName
 
 Limit = Annotated[int, Field(ge=0, le=1000)]
 

@@ -12,9 +12,9 @@ from services.conversation.domain.model import Contact
 from services.conversation.domain.table import AFTER_LAST_CONTACT
 
 
-def end(draft: Draft, contact: Contact, reason: str) -> None:
-    """End one Contact."""
-    draft.contact(replace(contact, ended_at=draft.now))
+def end(draft: Draft, contact: Contact, reason: str, *, at: datetime | None = None) -> None:
+    """End one Contact, at `at` or now."""
+    draft.contact(replace(contact, ended_at=at or draft.now))
     data = {
         "contact_id": contact.id,
         "channel": contact.channel,
@@ -56,7 +56,11 @@ def rest(draft: Draft, status: Status, reason: str) -> None:
 
 def due_at(contact: Contact, inbox: Inbox) -> datetime | None:
     """Return when the Contact ends by itself; None while the Customer waits for an answer."""
-    if not contact.live or not contact.last_ours:
+    if not contact.live:
+        return None
+    if contact.channel is Channel.VOICE:
+        return contact.started_at + timedelta(seconds=inbox.call_max_seconds)
+    if not contact.last_ours:
         return None
     idle = contact.last_at + timedelta(seconds=inbox.contact_idle_seconds)
     longest = max(contact.started_at + timedelta(seconds=inbox.contact_max_seconds), contact.last_at)

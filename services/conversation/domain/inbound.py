@@ -34,8 +34,14 @@ def receive(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbo
     weight = weigh(data.kind, personal.text, automatic=data.automatic)
     if weight is not Weight.NOISE:
         _remember_route(draft, message)
-    effect = _effect(draft, weight, inboxes)
-    match effect:
+    admit(draft, message, weight, inboxes)
+    _record(draft, message, noise=weight is Weight.NOISE)
+
+
+def admit(draft: Draft, message: MessageIdentified, weight: Weight, inboxes: Mapping[str, Inbox]) -> None:
+    """Let the Customer in: open, wake or join, by the status table."""
+    data, personal = message.data, message.personal
+    match _effect(draft, weight, inboxes):
         case Inbound.START:
             _start(draft, message, inboxes[data.inbox])
         case Inbound.WAKE | Inbound.REVIVE:
@@ -45,7 +51,6 @@ def receive(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbo
             routing.widen_for(draft, (channel_class(data.channel),))
         case Inbound.RECORD:
             pass
-    _record(draft, message, noise=weight is Weight.NOISE)
 
 
 def _effect(draft: Draft, weight: Weight, inboxes: Mapping[str, Inbox]) -> Inbound:
@@ -88,6 +93,7 @@ def _wake(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbox]
     data = message.data
     current = draft.conversation
     revived = current.status is Status.CLOSED
+    draft.change(skills={})  # they were asked for by an earlier call
     if revived:
         reopen(draft, "customer_wrote", data.channel)
     else:
@@ -105,12 +111,13 @@ def reopen(draft: Draft, reason: str, channel: Channel) -> None:
 
 
 def join(draft: Draft, channel: Channel, account: str, address: str) -> Contact:
-    """Join the live Contact with this address, or start one."""
+    """Join the live Contact with this address, or start one. Each call is a Contact of its own."""
     live = next(
         (
             contact
             for contact in draft.conversation.live_contacts
-            if (contact.channel, contact.account, contact.address) == (channel, account, address)
+            if channel is not Channel.VOICE
+            and (contact.channel, contact.account, contact.address) == (channel, account, address)
         ),
         None,
     )

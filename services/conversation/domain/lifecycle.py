@@ -52,7 +52,7 @@ def unassign(draft: Draft) -> None:
     routing.request(draft, avoid=agent, ahead=True, since=since)
 
 
-def transfer_to_inbox(draft: Draft, inbox: Inbox, *, by: str) -> None:
+def transfer_to_inbox(draft: Draft, inbox: Inbox, *, by: str | None) -> None:
     """Move to another Inbox and route there."""
     before = draft.conversation
     if before.agent is not None and before.status is Status.OPEN:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from schemas.common import Channel, ChannelClass, Identifier, channel_class
 from schemas.conversations import Status
+from services.conversation.domain.call import Call
 
 KEPT_COMMANDS = 16
 KEPT_CONTACTS = 100
@@ -91,6 +92,8 @@ class Conversation:
     """When the last Agent was last at work on it; for the same-agent limit."""
     topics: tuple[str, ...] = ()
     priority: int = 0
+    skills: Mapping[str, int] = field(default_factory=dict)
+    """Skills with the least level that an Agent must have; what a caller chose asks for them."""
     contacts: tuple[Contact, ...] = ()
     closed_at: datetime | None = None
     confirmed: bool | None = None
@@ -150,6 +153,8 @@ class Thread:
     current: Conversation | None = None
     """The newest Conversation; the only one that may be other than closed."""
     routes: Mapping[Channel, Route] = field(default_factory=dict)
+    calls: tuple[Call, ...] = ()
+    """The latest calls, the oldest first: words on them come long after they end."""
     last_at: datetime | None = None
     """Provider's time of the latest message."""
     commands: tuple[UUID, ...] = ()

@@ -75,6 +75,7 @@ def send_request(draft: Draft) -> None:
             channel_class=first,
             also=tuple(also),
             priority=conversation.priority,
+            skills=dict(conversation.skills),
             preferred_agent=routing.preferred,
             avoid_agent=routing.avoid,
             requested_at=routing.requested_at or draft.now,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from schemas.conversations import Status
 from services.chassis.inboxes import Inbox, inbox_of
-from services.conversation.domain import contacts, routing
+from services.conversation.domain import calling, contacts, routing
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.model import Thread
 
@@ -30,7 +30,7 @@ def tick(draft: Draft, inboxes: Mapping[str, Inbox]) -> None:
     inbox = inbox_of(inboxes, draft.conversation.inbox)
     for contact in draft.conversation.live_contacts:
         due = contacts.due_at(contact, inbox)
-        if due is not None and due <= draft.now:
+        if due is not None and due <= draft.now and not calling.lapse(draft, contact, inboxes):
             contacts.end(draft, contact, "idle")
             contacts.let_rest(draft, "idle")
     resend = _resend_at(draft.thread)

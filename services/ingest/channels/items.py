@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from schemas.calls import CallStep, CallWords
 from schemas.common import Attachment, DeliveryStatus, Identifier
 from schemas.ids import derive, message_id
 from schemas.inbound import DeliveryData, DeliveryReported, InboundData, InboundPersonal, MessageReceived
@@ -43,6 +44,8 @@ def received(
     subject: str | None = None,
     references: tuple[str, ...] = (),
     raw: bytes | None = None,
+    call: CallStep | None = None,
+    call_words: CallWords | None = None,
 ) -> Received:
     """Return the message; the first of `identifiers` is the address a reply goes to.
 
@@ -64,6 +67,7 @@ def received(
             sent_at=at,
             received_at=arrival.received_at,
             automatic=automatic,
+            call=call,
         ),
         personal=InboundPersonal(
             sender=identifiers[0],
@@ -76,6 +80,7 @@ def received(
             provider_message_id=provider_id(provider_message_id),
             in_reply_to=clean(said.in_reply_to)[:_PROVIDER_ID_CHARACTERS] if said.in_reply_to else None,
             references=references,
+            call=call_words,
         ),
     )
     return Received(record, key, raw)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.ingest.channels import mime, twilio_sms, whatsapp
-from services.ingest.webhook import Greet, Parse, Verify
+from services.ingest.channels import mime, twilio_sms, twilio_voice, whatsapp
+from services.ingest.webhook import Answer, Greet, Parse, Verify
 
 _MB = 1_000_000
 
@@ -21,8 +21,10 @@ class Provider:
     forged_status: int
     """What a request that is not the provider's gets."""
     answer: str
-    """The body of our 200."""
+    """The body of our 200, where it is always the same."""
     answer_type: str
+    answering: Answer | None = None
+    """Makes the body of our 200 where it depends on the webhook."""
     greet: Greet | None = None
     """Answers the GET that checks our address."""
     reads_get: bool = False
@@ -44,6 +46,17 @@ PROVIDERS: Mapping[str, Provider] = {
             forged_status=403,
             answer="<Response/>",  # any other text would go out as an SMS
             answer_type="text/xml",
+            reads_get=True,
+        ),
+        Provider(
+            name=twilio_voice.PROVIDER,
+            verify=twilio_voice.verify,
+            parse=twilio_voice.parse,
+            limit_bytes=_MB,
+            forged_status=403,
+            answer="<Response/>",
+            answer_type="text/xml",
+            answering=twilio_voice.answer,
             reads_get=True,
         ),
         Provider(

@@ -1,31 +1,32 @@
-"""Twilio Programmable Messaging: incoming SMS and MMS, and status callbacks.
+"""Twilio Programmable Messaging: incoming SMS, MMS, RCS and WhatsApp, and status callbacks.
 
-Signature: https://www.twilio.com/docs/usage/webhooks/webhooks-security; the rules follow
-twilio-python's request_validator.py. Dedup key: MessageSid; for a status (MessageSid, status,
-ErrorCode), since callbacks carry no time. A status callback's URL may hold our own
-`message_id`; it is covered by the signature.
+Format: https://www.twilio.com/docs/messaging/guides/webhook-request; the signature is in
+`twilio.py`. Dedup key: MessageSid; for a status (MessageSid, status, ErrorCode), since callbacks
+carry no time. A status callback's URL may hold our own `message_id`; it is covered by the signature.
 """
 
-import base64
-import hashlib
-import hmac
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qs
 
 from schemas.common import Attachment, Channel, DeliveryStatus, Identifier
 from services.chassis.accounts import Account
-from services.chassis.identifiers import InvalidIdentifier, identifier, normalise
+from services.chassis.identifiers import InvalidIdentifier, identifier
 from services.chassis.text import line
 from services.ingest.channels.items import Said, our_id, received, reported
-from services.ingest.channels.shapes import mapping, read_json, text
-from services.ingest.channels.signatures import same
+from services.ingest.channels.twilio import addressee, parameters, verify
 from services.ingest.webhook import Arrival, BadItem, Item, Unreadable, Webhook
 
+__all__ = ["PROVIDER", "parse", "verify"]
+
 PROVIDER = "twilio-sms"
-_SIGNATURE = "x-twilio-signature"
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _INCOMING = frozenset({"received", "receiving"})
-_MOST_MEDIA = 20
+_NUMBERED = frozenset({"", "sms", "rcs"})
+"""What stands before a sender's number; WhatsApp's senders have rules of their own."""
+_MEDIA_URL = re.compile(r"MediaUrl(0|[1-9][0-9]{0,2})")
+_MOST_MEDIA = 50
+_FILES = {"text/vcard": "contact", "text/x-vcard": "contact", "text/calendar": "event"}
+_SHOWN = frozenset({"image", "video", "audio"})
 _STATUSES = {
     "accepted": DeliveryStatus.QUEUED,
     "scheduled": DeliveryStatus.QUEUED,
@@ -41,155 +42,73 @@ _STATUSES = {
 }
 
 
-def verify(webhook: Webhook, account: Account) -> bool:
-    """Check X-Twilio-Signature over the URL and every parameter, blank and repeated ones included.
-
-    A JSON body is covered by the `bodySHA256` in the signed URL. Twilio signs the URL with or
-    without the default port, so both are tried.
-    """
-    claimed = webhook.headers.get(_SIGNATURE, "")
-    if not claimed:
-        return False
-    body_hash = _body_hash(webhook)
-    if body_hash is not None:
-        if not same(body_hash.lower(), hashlib.sha256(webhook.body).hexdigest()):
-            return False
-        suffix = ""
-    else:
-        suffix = _signed_parameters(webhook)
-    return any(
-        same(claimed, signature(url + suffix, token))
-        for token in account.valid("auth_token")
-        for url in _spellings(webhook.url, webhook.public_url)
-    )
-
-
-def signature(signed: str, token: str) -> str:
-    """Return base64(HMAC-SHA1(token, signed))."""
-    digest = hmac.digest(token.encode(), signed.encode("utf-8", "surrogatepass"), "sha1")
-    return base64.b64encode(digest).decode()
-
-
-def signed_form(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return what the signature covers after the URL: each distinct (name, value), sorted."""
-    return "".join(name + value for name, value in sorted(set(pairs)))
-
-
 def parse(webhook: Webhook, arrival: Arrival) -> Sequence[Item]:
     """Return the one message or status that the webhook holds."""
     try:
-        parameters = _parameters(webhook)
-        account = _addressee(parameters, arrival)
-        if _is_status(parameters):
-            return [_status(parameters, webhook, arrival, account)]
-        return [_message(parameters, arrival, account)]
+        given = parameters(webhook)
+        if _is_status(given):
+            return [_status(given, webhook, arrival, addressee(given.get("From", ""), arrival))]
+        return [_message(given, arrival, addressee(given.get("To", ""), arrival))]
     except BadItem as error:
         return [Unreadable(str(error), webhook.body or webhook.query.encode())]
 
 
-def _body_hash(webhook: Webhook) -> str | None:
-    if "bodySHA256=" not in webhook.query:
-        return None
-    return parse_qs(webhook.query, keep_blank_values=True).get("bodySHA256", [None])[0]
-
-
-def _signed_parameters(webhook: Webhook) -> str:
-    return "" if webhook.method == "GET" else signed_form(webhook.form)
-
-
-def _spellings(url: str, public_url: str) -> Iterator[str]:
-    """Give `url` as configured, then with the scheme's default port added or taken away."""
-    yield url
-    parts = urlsplit(public_url)
-    port = f":{_DEFAULT_PORTS.get(parts.scheme, '')}"
-    if len(port) == 1:
-        return
-    if parts.netloc.endswith(port):
-        yield url.replace(parts.netloc, parts.netloc.removesuffix(port), 1)
-    elif not parts.netloc.rpartition("@")[2].rpartition("]")[2].count(":"):
-        yield url.replace(parts.netloc, parts.netloc + port, 1)
-
-
-def _parameters(webhook: Webhook) -> Mapping[str, str]:
-    """Return the parameters; of a repeated one the first."""
-    if webhook.method == "GET":
-        pairs = parse_qsl(webhook.query, keep_blank_values=True)
-    elif webhook.content_type == "application/json":
-        value = read_json(webhook.body)
-        if not isinstance(value, dict):
-            reason = "JSON, but no object"
-            raise BadItem(reason)
-        pairs = [(name, text(content)) for name, content in mapping(value).items()]
-    else:
-        pairs = webhook.form
-    return dict(reversed(pairs))
-
-
-def _addressee(parameters: Mapping[str, str], arrival: Arrival) -> Account:
-    """Return the account that has the number written to, if it has the same secret; else the URL's."""
-    ours = parameters.get("From" if _is_status(parameters) else "To", "")
-    account = arrival.account
-    try:
-        number = normalise("phone", ours.rpartition(":")[2], account.region)
-    except InvalidIdentifier:
-        return account
-    other = arrival.accounts.by_address(PROVIDER, number)
-    return other if other and other.shares("auth_token", account) else account
-
-
-def _is_status(parameters: Mapping[str, str]) -> bool:
-    status = parameters.get("MessageStatus") or parameters.get("SmsStatus", "received")
+def _is_status(given: Mapping[str, str]) -> bool:
+    status = given.get("MessageStatus") or given.get("SmsStatus", "received")
     return status not in _INCOMING
 
 
-def _status(parameters: Mapping[str, str], webhook: Webhook, arrival: Arrival, account: Account) -> Item:
-    word = parameters.get("MessageStatus") or parameters.get("SmsStatus", "")
+def _status(given: Mapping[str, str], webhook: Webhook, arrival: Arrival, account: Account) -> Item:
+    word = given.get("MessageStatus") or given.get("SmsStatus", "")
     if word not in _STATUSES:
         reason = "unknown message status"
         raise BadItem(reason)
-    code = parameters.get("ErrorCode") or None
+    code = given.get("ErrorCode") or None
     ours = parse_qs(webhook.query).get("message_id", [None])[0]
     return reported(
         arrival,
         account,
         _STATUSES[word],
         dedup=(word, code or ""),
-        provider_message_id=_sid(parameters),
+        provider_message_id=_sid(given),
         ours=our_id(ours),
         error_code=code or ("canceled" if word == "canceled" else None),
-        error_detail=parameters.get("ErrorMessage"),
+        error_detail=given.get("ErrorMessage"),
     )
 
 
-def _message(parameters: Mapping[str, str], arrival: Arrival, account: Account) -> Item:
-    sid = _sid(parameters)
-    identifiers = _sender(parameters, account)
+def _message(given: Mapping[str, str], arrival: Arrival, account: Account) -> Item:
+    sid = _sid(given)
+    identifiers = _sender(given, account)
     return received(
         arrival,
         account,
-        _said(parameters),
+        _said(given),
         dedup=sid,
         provider_message_id=sid,
         identifiers=identifiers,
         key=next((known.value for known in identifiers if known.kind == "phone"), identifiers[0].value),
-        name=parameters.get("ProfileName"),
+        name=given.get("ProfileName"),
     )
 
 
-def _sid(parameters: Mapping[str, str]) -> str:
-    sid = parameters.get("MessageSid") or parameters.get("SmsSid") or parameters.get("SmsMessageSid", "")
+def _sid(given: Mapping[str, str]) -> str:
+    sid = given.get("MessageSid") or given.get("SmsSid") or given.get("SmsMessageSid", "")
     if not sid.strip():
         reason = "no MessageSid"
         raise BadItem(reason)
     return sid
 
 
-def _sender(parameters: Mapping[str, str], account: Account) -> list[Identifier]:
+def _sender(given: Mapping[str, str], account: Account) -> list[Identifier]:
     """Return the sender's identifiers; Twilio vouches for them. WhatsApp senders come as `whatsapp:…`."""
-    prefix, _, address = parameters.get("From", "").rpartition(":")
+    prefix, _, address = given.get("From", "").rpartition(":")
     try:
-        if prefix != "whatsapp":
+        if prefix in _NUMBERED:
             return [identifier("phone", address, account.region, verified=True)]
+        if prefix != "whatsapp":
+            reason = "From: an address of a kind that is not known"
+            raise BadItem(reason)
         whatsapp = identifier("whatsapp", address, verified=True)
         if not whatsapp.value.isdigit():
             return [whatsapp]
@@ -200,27 +119,35 @@ def _sender(parameters: Mapping[str, str], account: Account) -> list[Identifier]
     return [whatsapp, phone] if account.channel is Channel.WHATSAPP else [phone, whatsapp]
 
 
-def _said(parameters: Mapping[str, str]) -> Said:
-    body = parameters.get("Body", "")
-    reply_to = parameters.get("OriginalRepliedMessageSid")
-    attachments = _media(parameters)
-    if attachments and not body.strip():
-        kinds = ", ".join((each.content_type or "file").partition("/")[0] for each in attachments)
-        return Said(f"[{kinds}]", "media", attachments, reply_to)
-    if parameters.get("Latitude") and parameters.get("Longitude"):
-        place = f"[location] {parameters['Latitude']}, {parameters['Longitude']}"
-        label = parameters.get("Label") or parameters.get("Address") or body
+def _said(given: Mapping[str, str]) -> Said:
+    """Return the words, whatever the type: a caption, a place, the label of a button, a reaction."""
+    body = given.get("Body", "")
+    reply_to = given.get("OriginalRepliedMessageSid")
+    attachments = _media(given)
+    chosen = given.get("ButtonText") or given.get("ListTitle")
+    if given.get("Latitude") and given.get("Longitude"):
+        place = f"[location] {given['Latitude']}, {given['Longitude']}"
+        label = given.get("Label") or given.get("Address") or body
         return Said(f"{place} {label}".strip(), "location", attachments, reply_to)
-    return Said(body, "media" if attachments else "text", attachments, reply_to)
+    if chosen:
+        return Said(body if body.strip() else chosen, "button", attachments, reply_to)
+    if attachments:
+        kinds = ", ".join(map(_kind, attachments))
+        return Said(body if body.strip() else f"[{kinds}]", "media", attachments, reply_to)
+    return Said(body, "reaction" if given.get("MessageType") == "reaction" else "text", (), reply_to)
 
 
-def _media(parameters: Mapping[str, str]) -> tuple[Attachment, ...]:
-    number = parameters.get("NumMedia", "0")
-    count = int(number) if number.isascii() and number.isdigit() and len(number) < 4 else 0  # noqa: PLR2004  (3 digits: more is no count)
+def _kind(file: Attachment) -> str:
+    content_type = (file.content_type or "").partition(";")[0].strip().lower()
+    family = content_type.partition("/")[0]
+    return _FILES.get(content_type) or (family if family in _SHOWN else "file")
+
+
+def _media(given: Mapping[str, str]) -> tuple[Attachment, ...]:
+    """Return every file there is, in order; `NumMedia` is not needed to find them."""
+    numbers = sorted(int(match[1]) for name in given if (match := _MEDIA_URL.fullmatch(name)))
     return tuple(
-        Attachment(
-            content_type=line(parameters.get(f"MediaContentType{n}", ""), 100) or None, url=line(url, 2000)
-        )
-        for n in range(min(count, _MOST_MEDIA))
-        if (url := parameters.get(f"MediaUrl{n}"))
+        Attachment(content_type=line(given.get(f"MediaContentType{n}", ""), 100) or None, url=line(url, 2000))
+        for n in numbers[:_MOST_MEDIA]
+        if (url := given.get(f"MediaUrl{n}"))
     )

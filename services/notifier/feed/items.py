@@ -1,14 +1,19 @@
 """What a record looks like on the feed, and who may see it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from schemas.calls import CallChoice, SpokenChoice
 from schemas.common import Channel, IdentifierKind
 from schemas.conversations import (
     AnyConversationEvent,
+    CallEnded,
+    CallStarted,
+    CallUpdated,
     ConversationAssigned,
     ConversationOpened,
     ConversationStatusChanged,
@@ -106,10 +111,18 @@ def _words(message: Envelope) -> dict[str, Any]:
             files = [file.model_dump(mode="json", exclude_none=True) for file in personal.attachments]
             subject = {} if personal.subject is None else {"subject": personal.subject}
             return {"text": personal.text, **subject, "attachments": files}
+        case CallStarted(personal=personal) | CallUpdated(personal=personal) | CallEnded(personal=personal):
+            said = personal.model_dump(mode="json", exclude_none=True, exclude={"address"})
+            return {**said, "choices": _choices(message.data.choices, personal.choices)}
         case NoteAdded(personal=personal):
             return {"text": personal.text}
         case _:
             return {}
+
+
+def _choices(choices: Sequence[CallChoice], spoken: Sequence[SpokenChoice]) -> list[dict[str, Any]]:
+    words = {each.n: each.model_dump(exclude_none=True) for each in spoken}
+    return [{**each.model_dump(exclude_none=True), **words.get(each.n, {})} for each in choices]
 
 
 def _inboxes(event: AnyConversationEvent) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from services.chassis.accounts import Account, Accounts
+from services.ingest.voice.menus import load_menus
 from services.ingest.webhook import Arrival, Webhook
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -38,6 +39,22 @@ ACCOUNTS = [
         address="+15550003333",
         inbox="other",
         secrets={"auth_token": "token-2"},
+    ),
+    Account(
+        provider="twilio-voice",
+        account="demo",
+        channel="voice",
+        address="+15550001111",
+        inbox="support",
+        secrets={"auth_token": "token-1"},
+    ),
+    Account(
+        provider="twilio-voice",
+        account="sales",
+        channel="voice",
+        address="+15550002222",
+        inbox="sales",
+        secrets={"auth_token": "token-1"},
     ),
     Account(
         provider="whatsapp",
@@ -84,6 +101,9 @@ ACCOUNTS = [
 ]
 
 
+MENUS = load_menus(Path(__file__).parents[2] / "fixtures" / "ivr.yaml", ["support", "sales"])
+
+
 @pytest.fixture(scope="session")
 def accounts() -> Accounts:
     return Accounts(ACCOUNTS)
@@ -94,7 +114,7 @@ def arrival(accounts: Accounts) -> Callable[[str], Arrival]:
     def make(provider: str, account: str = "demo") -> Arrival:
         found = accounts.find(provider, account)
         assert found is not None
-        return Arrival(found, accounts, NOW, CORRELATION)
+        return Arrival(found, accounts, NOW, CORRELATION, MENUS)
 
     return make
 

@@ -26,7 +26,8 @@ from services.chassis.auth import Authenticator
 from services.chassis.broker import Outgoing
 from services.chassis.faults import BrokerUnavailable
 from services.ingest.app import routes
-from services.ingest.channels import twilio_sms, whatsapp
+from services.ingest.channels import twilio as shared
+from services.ingest.channels import whatsapp
 from services.ingest.front import Front
 from services.ingest.handlers import RECORD_BYTES, Intake
 from services.ingest.settings import IngestSettings
@@ -109,7 +110,7 @@ class Stack:
 
     async def sms(self, body: bytes, **headers: str) -> httpx.Response:
         pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-        signature = twilio_sms.signature(f"{PUBLIC}{SMS}{twilio_sms.signed_form(pairs)}", "token-1")
+        signature = shared.signature(f"{PUBLIC}{SMS}{shared.signed_form(pairs)}", "token-1")
         return await self.client.post(
             SMS,
             content=body,
@@ -216,7 +217,7 @@ async def test_a_signed_sms_is_published_and_answered_with_empty_twiml(stack: St
 
 async def test_an_sms_by_get_is_taken_too(stack: Stack) -> None:
     url = f"{SMS}?{form().decode()}"
-    signature = twilio_sms.signature(PUBLIC + url, "token-1")
+    signature = shared.signature(PUBLIC + url, "token-1")
     answer = await stack.client.get(url, headers={"x-twilio-signature": signature})
     assert answer.status_code == 200
     assert len(stack.log.messages()) == 1

@@ -1,8 +1,12 @@
-"""Every recorded webhook is read as the file beside it says."""
+"""Every recorded webhook is read as the file beside it says, and answered so where answers differ.
+
+`<case>.query` beside it holds the query of its URL.
+"""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -22,15 +26,28 @@ def shown(item: Item) -> dict[str, object]:
     return {"key": item.key, **item.record.model_dump(mode="json", exclude_none=True)}
 
 
+def indented(answer: str) -> str:
+    tree = ElementTree.fromstring(answer)
+    ElementTree.indent(tree)
+    return ElementTree.tostring(tree, encoding="unicode") + "\n"
+
+
 @pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_recorded_webhook_is_read_as_expected(
     path: Path, arrival: Callable[[str], Arrival], webhook: Callable[..., Webhook]
 ) -> None:
     provider = path.parent.name
-    request = webhook(path.read_bytes(), content_type=TYPES[path.suffix])
-    items = PROVIDERS[provider].parse(request, arrival(provider))
+    beside = path.with_suffix(".query")
+    query = beside.read_text(encoding="ascii").strip() if beside.exists() else ""
+    address = f"/ingest/v1/{provider}/demo"
+    request = webhook(path.read_bytes(), content_type=TYPES[path.suffix], path=address, query=query)
+    row, circumstances = PROVIDERS[provider], arrival(provider)
+    items = row.parse(request, circumstances)
     expected = path.with_suffix(".expected.json")
     assert [shown(item) for item in items] == json.loads(expected.read_text(encoding="utf-8"))
+    if row.answering is not None:
+        answer = path.with_suffix(".answer.xml").read_text(encoding="utf-8")
+        assert indented(row.answering(request, circumstances)) == answer
 
 
 def test_every_provider_that_calls_us_has_recorded_webhooks() -> None:

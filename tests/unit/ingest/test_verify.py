@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from services.chassis.accounts import Account
 from services.ingest.channels import mime, twilio_sms, whatsapp
+from services.ingest.channels import twilio as shared
 from services.ingest.channels.registry import PROVIDERS
 from services.ingest.webhook import Webhook
 
@@ -101,7 +102,7 @@ def test_any_change_to_what_was_signed_is_noticed(path: str, query: str, token: 
 
 def test_an_account_without_a_secret_accepts_nothing() -> None:
     url = "https://hooks.example.com/v1/ingest/twilio/sms?tenant=acme"
-    assert not twilio_sms.verify(request(b"", twilio_sms.signature(url, "")), twilio(""))
+    assert not twilio_sms.verify(request(b"", shared.signature(url, "")), twilio(""))
     assert not whatsapp.verify(
         Webhook("POST", "/", "", {"x-hub-signature-256": whatsapp.signature(b"x", "")}, b"x", "https://h"),
         meta(""),
@@ -164,7 +165,7 @@ def test_a_json_body_is_verified_by_its_hash_in_the_signed_url() -> None:
 def test_a_get_is_verified_over_its_url_alone() -> None:
     query = "MessageSid=SM1&Body=&From=%2B15551230001"
     url = f"https://hooks.example.com/v1/ingest/twilio/sms?{query}"
-    signed = request(b"", twilio_sms.signature(url, TOKEN), method="GET", query=query)
+    signed = request(b"", shared.signature(url, TOKEN), method="GET", query=query)
     assert twilio_sms.verify(signed, twilio())
 
 

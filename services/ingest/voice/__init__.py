@@ -1,0 +1,1 @@
+"""Calls: the configurable menu, and what a caller hears of it."""
