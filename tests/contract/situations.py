@@ -8,6 +8,8 @@ SMS = "messages.identified/message.identified-sms"
 GRANTED = "routing.decisions/routing.granted"
 PROFILE, SIGNED_ON = "routing.commands/agent.profile", "routing.commands/agent.availability"
 REQUEST = "routing.commands/routing.request"
+CALL, CHOICE = "messages.identified/message.identified-call", "messages.identified/message.identified-call-choice"
+MESSAGE_LEFT, CALL_END = f"{CALL}-message", f"{CALL}-end"
 SENT = "messages.outbound/message.send"
 
 BEFORE: dict[tuple[str, str], tuple[str, ...]] = {
@@ -21,6 +23,10 @@ BEFORE: dict[tuple[str, str], tuple[str, ...]] = {
     ("conversation", "messages.identified/message.identified-whatsapp-echo"): (SMS,),
     ("conversation", "messages.identified/message.identified-email"): (SMS, GRANTED),
     ("conversation", "messages.identified/message.identified-sms-late"): (SMS,),
+    ("conversation", CHOICE): (CALL,),
+    ("conversation", MESSAGE_LEFT): (CALL, CHOICE),
+    ("conversation", CALL_END): (CALL, CHOICE, MESSAGE_LEFT),
+    ("conversation", f"{CALL}-transcript"): (CALL, CHOICE, MESSAGE_LEFT, CALL_END),
     ("conversation", "routing.decisions/routing.granted"): (SMS,),
     ("conversation", "routing.decisions/routing.granted-take"): (SMS, GRANTED, "take"),
     ("conversation", "routing.decisions/routing.refused"): (SMS, GRANTED, "take"),
