@@ -104,11 +104,6 @@ class Menu(_Part):
                 seen.add(key)
         return self
 
-    @property
-    def turns(self) -> tuple[Turn, ...]:
-        """All ways out of it."""
-        return (*self.choices, self.otherwise)
-
 
 class Menus(_Part):
     """The whole file."""
@@ -124,30 +119,14 @@ class Menus(_Part):
     """Messages are transcribed by the provider: at most 120 s, English."""
     goodbye: Prompt = "Thank you. Goodbye."
 
-    @model_validator(mode="after")
-    def _connected(self) -> Self:
-        names = [menu.name for menu in self.menus]
-        for name in names:
-            if names.count(name) > 1:
-                message = f"the menu {name!r} is there twice"
-                raise ValueError(message)
-        goals = [turn.menu for menu in self.menus for turn in menu.turns if turn.menu]
-        for goal in (self.start, *self.accounts.values(), *goals):
-            if goal not in names:
-                message = f"there is no menu {goal!r}"
-                raise ValueError(message)
-        return self
-
     def first(self, account: str) -> Menu:
         """Return the menu that a call to the account begins with."""
         return self.named(self.accounts.get(account, self.start), account)
 
     def named(self, name: str, account: str) -> Menu:
-        """Return the menu; the first one where there is none of this name any more."""
-        for menu in self.menus:
-            if menu.name == name:
-                return menu
-        return self.first(account)
+        """Return the menu; the account's first one where there is none of this name any more."""
+        known = {menu.name: menu for menu in reversed(self.menus)}
+        return known.get(name) or known.get(self.accounts.get(account, self.start)) or self.menus[0]
 
 
 PLAIN = Menus.model_validate(
@@ -182,28 +161,43 @@ def load_menus(path: Path, inboxes: Collection[str] | None) -> Menus:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise _bad(path, root, first["loc"], first["msg"].removeprefix("Value error, ")) from None
-    for place, value in _inboxes(menus):
-        if inboxes is not None and value not in inboxes:
-            raise _bad(path, root, place, f"{value!r} is none of: {', '.join(sorted(inboxes))}")
+    for place, what in _contradictions(menus, inboxes):
+        raise _bad(path, root, place, what)
     return menus
 
 
-def _inboxes(menus: Menus) -> Iterator[tuple[tuple[str | int, ...], str]]:
+Place = tuple[str | int, ...]
+
+
+def _contradictions(menus: Menus, inboxes: Collection[str] | None) -> Iterator[tuple[Place, str]]:
+    """Give what names something that is not there, or is there twice."""
+    names = [menu.name for menu in menus.menus]
+    for n, name in enumerate(names):
+        if name in names[:n]:
+            yield ("menus", n, "name"), f"the menu {name!r} is there twice"
+    goals: list[tuple[Place, str]] = [(("start",), menus.start)]
+    goals += [(("accounts", account), goal) for account, goal in menus.accounts.items()]
+    for place, turn in _turns(menus):
+        if turn.menu is not None:
+            goals.append(((*place, "menu"), turn.menu))
+        if turn.inbox is not None and inboxes is not None and turn.inbox not in inboxes:
+            yield (*place, "inbox"), f"{turn.inbox!r} is none of: {', '.join(sorted(inboxes))}"
+    yield from ((place, f"there is no menu {goal!r}") for place, goal in goals if goal not in names)
+
+
+def _turns(menus: Menus) -> Iterator[tuple[Place, Turn]]:
     for n, menu in enumerate(menus.menus):
-        for place, turn in (
-            *((("choices", c), choice) for c, choice in enumerate(menu.choices)),
-            (("otherwise",), menu.otherwise),
-        ):
-            if turn.inbox is not None:
-                yield ("menus", n, *place, "inbox"), turn.inbox
+        for c, choice in enumerate(menu.choices):
+            yield ("menus", n, "choices", c), choice
+        yield ("menus", n, "otherwise"), menu.otherwise
 
 
-def _bad(path: Path, root: yaml.Node | None, place: tuple[str | int, ...], what: str) -> BadMenus:
+def _bad(path: Path, root: yaml.Node | None, place: Place, what: str) -> BadMenus:
     field = ".".join(map(str, place)) or "the file"
     return BadMenus(f"{path}, line {_line(root, place)}: {field}: {clean(what)}")
 
 
-def _line(node: yaml.Node | None, place: tuple[str | int, ...]) -> int:
+def _line(node: yaml.Node | None, place: Place) -> int:
     """Return the line, from 1, of the deepest part of `place` that the file has."""
     line = 0
     for step in place:

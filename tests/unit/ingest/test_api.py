@@ -36,6 +36,7 @@ from services.ingest.visitors import VisitorRecord, Visitors, random_visitor_id
 NOW = datetime(2096, 1, 1, 12, 0, tzinfo=UTC)  # tokens are checked against the real clock
 PUBLIC = "https://hooks.example.com"
 SMS = "/ingest/v1/twilio-sms/demo"
+VOICE = "/ingest/v1/twilio-voice/demo"
 WHATSAPP = "/ingest/v1/whatsapp/demo"
 MIME = "/ingest/v1/mime/demo"
 CHAT = "/ingest/v1/webchat/demo"
@@ -120,6 +121,12 @@ class Stack:
                 **headers,
             },
         )
+
+    async def voice(self, body: bytes, query: str = "") -> httpx.Response:
+        url = f"{VOICE}?{query}" if query else VOICE
+        pairs = parse_qsl(body.decode(), keep_blank_values=True)
+        signature = shared.signature(f"{PUBLIC}{url}{shared.signed_form(pairs)}", "token-1")
+        return await self.client.post(url, content=body, headers={"x-twilio-signature": signature})
 
     async def whatsapp(self, body: bytes) -> httpx.Response:
         signature = whatsapp.signature(body, "app-secret-1")
@@ -213,6 +220,33 @@ async def test_a_signed_sms_is_published_and_answered_with_empty_twiml(stack: St
     (message,) = stack.log.messages()
     assert message.personal.text == "hi"
     assert message.data.received_at == NOW
+
+
+async def test_a_call_is_published_and_then_answered_with_what_the_caller_hears(stack: Stack) -> None:
+    call = b"CallSid=CA1&From=%2B15551230001&To=%2B15550001111&CallStatus=ringing&Direction=inbound"
+    answer = await stack.voice(call)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/xml")
+    assert "<Record" in answer.text
+    assert f"{PUBLIC}{VOICE}?step=recorded" in answer.text
+    (message,) = stack.log.messages()
+    assert (message.data.kind, message.data.channel) == ("call", "voice")
+    again = await stack.voice(call)
+    assert again.text == answer.text
+    assert len({message.id for message in stack.log.messages()}) == 1
+
+
+async def test_a_forged_step_of_a_call_is_refused(stack: Stack) -> None:
+    answer = await stack.client.post(f"{VOICE}?step=choice&menu=main&n=1", content=b"CallSid=CA1&Digits=1")
+    assert answer.status_code == 403
+    assert not stack.log.records
+
+
+async def test_a_call_that_cannot_be_kept_is_not_answered(settle: Settle) -> None:
+    stack = settle()
+    stack.log.down = True
+    answer = await stack.voice(b"CallSid=CA1&From=%2B15551230001&To=%2B15550001111&CallStatus=ringing")
+    assert answer.status_code == 503
 
 
 async def test_an_sms_by_get_is_taken_too(stack: Stack) -> None:
