@@ -1,6 +1,7 @@
 """`make send CHANNEL=sms FROM=+15551230001 TEXT="…"`: posts one signed webhook to the running stack.
 
-Prints the same request as a curl command, and the answer.
+Prints the same request as a curl command, and the answer. On `voice` it plays a whole call: KEYS are
+pressed one after the other, TEXT is the message left.
 """
 
 import sys
@@ -13,6 +14,7 @@ import httpx
 import typer
 from rich.console import Console
 
+from deploy.local.calls import Caller, call, followed
 from deploy.local.stack import Stack, StackError
 from deploy.local.visitors import Visitors
 from deploy.local.webhooks import (
@@ -37,6 +39,7 @@ class Channel(StrEnum):
     WHATSAPP = "whatsapp"
     EMAIL = "email"
     CHAT = "chat"
+    VOICE = "voice"
 
 
 _PROVIDERS = {
@@ -44,12 +47,14 @@ _PROVIDERS = {
     Channel.WHATSAPP: "whatsapp",
     Channel.EMAIL: "mime",
     Channel.CHAT: "webchat",
+    Channel.VOICE: "twilio-voice",
 }
 _SENDERS = {
     Channel.SMS: "+15551230001",
     Channel.WHATSAPP: "+15551230001",
     Channel.EMAIL: "ann@mail.example.org",
     Channel.CHAT: "ann",
+    Channel.VOICE: "+15551230001",
 }
 
 
@@ -57,11 +62,16 @@ def main(
     channel: Annotated[Channel, typer.Option(envvar="CHANNEL")] = Channel.SMS,
     sender: Annotated[str, typer.Option("--from", envvar="FROM", help="a number, address or name")] = "",
     text: Annotated[str, typer.Option(envvar="TEXT")] = "Where is my parcel?",
+    keys: Annotated[str, typer.Option(envvar="KEYS", help="what a caller presses, one key a menu")] = "9",
 ) -> None:
     """Send one message as a Customer would."""
     try:
         stack = Stack.from_environment()
-        answer = send(stack, channel, sender or _SENDERS[channel], text)
+        sender = sender or _SENDERS[channel]
+        if channel is Channel.VOICE:
+            answer = play(stack, Caller(sender, keys, text))
+        else:
+            answer = send(stack, channel, sender, text)
     except (StackError, AccountsError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -73,6 +83,24 @@ def send(stack: Stack, channel: Channel, sender: str, text: str) -> httpx.Respon
     """Post the webhook, print request and answer, and return the answer; raises StackError."""
     account = account_of(Accounts.load(stack.accounts_file), channel)
     webhook = _webhook(stack, account, channel, sender, text)
+    return _told(stack, webhook)
+
+
+def play(stack: Stack, caller: Caller) -> httpx.Response:
+    """Play a whole call and return the first answer that was none, else the last; raises StackError."""
+    account = account_of(Accounts.load(stack.accounts_file), Channel.VOICE)
+    answers: list[httpx.Response] = []
+
+    def tell(webhook: Webhook) -> str:
+        answers.append(_told(stack, webhook))
+        return answers[-1].text
+
+    for _ in followed(call(account, stack.public_url, caller), tell):
+        print()
+    return next((answer for answer in answers if not answer.is_success), answers[-1])
+
+
+def _told(stack: Stack, webhook: Webhook) -> httpx.Response:
     print(webhook.curl(stack.url), end="\n\n")
     answer = post(stack, webhook)
     Console().print(
@@ -120,6 +148,9 @@ def _webhook(stack: Stack, account: Account, channel: Channel, sender: str, text
         case Channel.CHAT:
             token = Visitors(stack.data_dir).token(sender, lambda name: _open(stack, account, name))
             return chat_message(account, token, text, unique)
+        case Channel.VOICE:
+            message = "a call is more than one webhook"
+            raise StackError(message)
 
 
 def _open(stack: Stack, account: Account, name: str) -> dict[str, Any]:

@@ -8,7 +8,10 @@ SMS = "messages.identified/message.identified-sms"
 GRANTED = "routing.decisions/routing.granted"
 PROFILE, SIGNED_ON = "routing.commands/agent.profile", "routing.commands/agent.availability"
 REQUEST = "routing.commands/routing.request"
-CALL, CHOICE = "messages.identified/message.identified-call", "messages.identified/message.identified-call-choice"
+CALL, CHOICE = (
+    "messages.identified/message.identified-call",
+    "messages.identified/message.identified-call-choice",
+)
 MESSAGE_LEFT, CALL_END = f"{CALL}-message", f"{CALL}-end"
 SENT = "messages.outbound/message.send"
 

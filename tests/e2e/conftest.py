@@ -52,6 +52,13 @@ def _accounts(name: str, each: int) -> Iterator[Json]:
         "address": number(9000 + each),
         "secrets": secrets,
     }
+    yield {
+        **common,
+        "provider": "twilio-voice",
+        "channel": "voice",
+        "address": number(9000 + each),
+        "secrets": secrets,
+    }
     secrets = {"app_secret": "app-secret", "verify_token": "verify-token", "access_token": "access-token"}
     yield {
         **common,

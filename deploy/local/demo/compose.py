@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from deploy.local.demo.day import Breaks, Day, Forges, Reacts, Reports, Sends, WebhookEvent, Writes
+from deploy.local.calls import Call, Caller, call
+from deploy.local.demo.day import Breaks, Calls, Day, Forges, Reacts, Reports, Sends, WebhookEvent, Writes
 from deploy.local.demo.desk import Desk, Json, eventually
 from deploy.local.send import Channel, account_of
 from deploy.local.stack import Stack
@@ -67,6 +68,12 @@ class Composer:
         message = f"{event.does} makes no request of its own"
         raise ValueError(message)
 
+    def call(self, event: Calls) -> Call:
+        """Return the webhooks of a call, each of which hangs on the answer to the one before."""
+        person = self.day.people[event.who]
+        caller = Caller(person.address(event.by), event.presses, event.says, person.name.upper())
+        return call(self.account(event.by), self.stack.public_url, caller)
+
     async def _message(self, event: Writes) -> Webhook:
         person = self.day.people[event.who]
         account, address, unique = self.account(event.by), person.address(event.by), uuid4().hex
@@ -79,6 +86,9 @@ class Composer:
                 return chat_message(account, self.tokens[event.who], event.text, unique)
             case Channel.EMAIL:
                 return email(account, await self._mail(event, person.name, address), datetime.now(UTC))
+            case Channel.VOICE:
+                message = "nobody writes by voice"
+                raise ValueError(message)
 
     async def _mail(self, event: Writes, name: str, address: str) -> Mail:
         answered: Json = {}

@@ -25,6 +25,7 @@ class Person(_Model):
     whatsapp: str | None = None
     email: str | None = None
     chat: str | None = None
+    voice: str | None = None
 
     def address(self, channel: Channel) -> str:
         """Return the address on `channel`; raises ValueError when there is none."""
@@ -69,6 +70,17 @@ class Reacts(_Event):
     id: str
     who: str
     emoji: str
+
+
+class Calls(_Event):
+    """A call: `presses` one key a menu, and leaves the message `says`."""
+
+    does: Literal["calls"]
+    id: str
+    who: str
+    by: Literal[Channel.VOICE] = Channel.VOICE
+    presses: str
+    says: str
 
 
 class Repeats(_Event):
@@ -142,7 +154,7 @@ class Closes(_Event):
     confirmed: bool | None = None
 
 
-WebhookEvent = Writes | Sends | Reacts | Repeats | Forges | Breaks | Reports
+WebhookEvent = Writes | Sends | Reacts | Calls | Repeats | Forges | Breaks | Reports
 AgentEvent = SignsOn | SignsOff | Replies | Notes | Closes
 Event = Annotated[WebhookEvent | AgentEvent, Field(discriminator="does")]
 
@@ -183,14 +195,14 @@ class Day(_Model):
             message = f"{event.at}: nobody is called {person!r}"
             raise ValueError(message)
         match event:
-            case Writes() | Forges():
+            case Writes() | Forges() | Calls():
                 self.people[event.who].address(event.by)
             case Sends() | Reacts():
                 self.people[event.who].address(Channel.WHATSAPP)
             case Repeats() if event.of not in written:
                 message = f"{event.at}: repeats {event.of!r}, which was not sent yet"
                 raise ValueError(message)
-        if isinstance(event, Writes | Sends | Reacts):
+        if isinstance(event, Writes | Sends | Reacts | Calls):
             if event.id in written:
                 message = f"{event.at}: the id {event.id!r} is used twice"
                 raise ValueError(message)

@@ -11,6 +11,7 @@ from deploy.local.demo.compose import Composer
 from deploy.local.demo.day import (
     AgentEvent,
     Breaks,
+    Calls,
     Closes,
     Day,
     Notes,
@@ -107,6 +108,9 @@ class Player:
                 self.played.identifiers[name] = f"visitor:{session['visitor_id']}"
 
     async def _post(self, event: WebhookEvent) -> None:
+        if isinstance(event, Calls):
+            self.played.posted.append(await self._called(event))
+            return
         if isinstance(event, Repeats):
             posted = replace(self._first[event.of], event=event)
         else:
@@ -116,6 +120,19 @@ class Player:
         if isinstance(event, Writes | Sends | Reacts):
             self._first[event.id] = posted
         self.played.posted.append(await self._answered(posted))
+
+    async def _called(self, event: Calls) -> Posted:
+        """Play a call; its status is the worst that any of its webhooks was answered with."""
+        calling = self._compose.call(event)
+        webhook = next(calling)
+        posted = Posted(event, webhook, event.by, event.who, event.says)
+        while True:
+            answer = await self._request(webhook)
+            posted = replace(posted, status=max(posted.status, answer.status_code))
+            try:
+                webhook = calling.send(answer.text)
+            except StopIteration:
+                return posted
 
     async def _answered(self, posted: Posted) -> Posted:
         if not isinstance(posted.event, Breaks):
@@ -133,7 +150,9 @@ class Player:
     async def _act(self, event: AgentEvent) -> None:
         match event:
             case SignsOn() | SignsOff():
-                availability = {channel.value: isinstance(event, SignsOn) for channel in Channel}
+                # who calls waits to be called back: an offer of a call must be accepted by hand
+                channels = (channel for channel in Channel if channel is not Channel.VOICE)
+                availability = {channel.value: isinstance(event, SignsOn) for channel in channels}
                 path = f"/router/v1/agents/{event.agent}/availability"
                 await self._desk.act(event.agent, "PUT", path, availability)
             case Replies():
@@ -190,6 +209,8 @@ def _identifier(person: Person) -> str:
         return f"sms:{person.sms}"
     if person.whatsapp:
         return f"whatsapp:{person.whatsapp}"
+    if person.voice:
+        return f"voice:{person.voice}"
     return f"email:{person.email}"
 
 

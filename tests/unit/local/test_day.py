@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from deploy.local.demo.day import FILE, Day, Repeats, Replies, Writes
+from deploy.local.demo.day import FILE, Calls, Day, Repeats, Replies, Writes
 from deploy.local.send import Channel
 from deploy.local.stack import HERE, Stack
 
@@ -20,10 +20,10 @@ def raw() -> dict[str, Any]:
 
 def test_the_day_shows_every_channel_and_every_fate() -> None:
     day = Day.load()
-    assert {event.by for event in day.events if isinstance(event, Writes)} == set(Channel)
+    assert {event.by for event in day.events if isinstance(event, Writes | Calls)} == set(Channel)
     assert {event.does for event in day.events} == {
         "writes", "sends", "reacts", "repeats", "forges", "breaks", "reports",
-        "signs_on", "signs_off", "replies", "notes", "closes",
+        "signs_on", "signs_off", "replies", "notes", "closes", "calls",
     }  # fmt: skip
     assert len(day.events) >= 60
 
