@@ -46,12 +46,12 @@ class Desk:
         return str(found["agent"] or "")
 
     async def timeline(self, customer: str, since: datetime) -> list[Json]:
-        """Return the messages recorded since then, newest first."""
+        """Return the messages and calls recorded since then, newest first."""
         items: list[Json] = []
         cursor: dict[str, str] = {}
         while True:
             page = await self._get(f"/conversation/v1/customers/{customer}/timeline", limit="200", **cursor)
-            items += [item for item in page["items"] if item["kind"] == "message"]
+            items += [item for item in page["items"] if item["kind"] in {"message", "call"}]
             if not page["next_cursor"] or datetime.fromisoformat(page["items"][-1]["at"]) < since:
                 return [item for item in items if datetime.fromisoformat(item["received_at"]) >= since]
             cursor = {"cursor": page["next_cursor"]}

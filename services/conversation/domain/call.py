@@ -46,7 +46,7 @@ class Call:
     answered: bool = False
     voicemail: bool = False
     taken: bool = False
-    """An Agent had the Conversation when the call ended."""
+    """An Agent got the Conversation during the call, and had it at the end."""
     chosen: tuple[Chosen, ...] = ()
     recordings: tuple[Attachment, ...] = ()
     transcripts: tuple[tuple[str, str], ...] = ()

@@ -67,7 +67,7 @@ def _attached(draft: Draft, call: Call, message: MessageIdentified, inboxes: Map
 def _tell(draft: Draft, before: Call | None, call: Call, inboxes: Mapping[str, Inbox]) -> None:
     here = draft.thread.current is not None and draft.thread.current.id == call.conversation_id
     ends = call.over is not None and (before is None or before.over is None)
-    if here and ends and draft.conversation.status is Status.OPEN and _live(draft, call):
+    if here and ends and _taken(draft, call):
         call = replace(call, taken=True)
     call = replace(call, shown=before.shown + 1 if before else 0)
     _keep(draft, call)
@@ -93,9 +93,12 @@ def _contact(draft: Draft, call: Call) -> Contact | None:
     return next((each for each in draft.conversation.contacts if each.id == call.contact_id), None)
 
 
-def _live(draft: Draft, call: Call) -> bool:
-    contact = _contact(draft, call)
-    return contact is not None and contact.live
+def _taken(draft: Draft, call: Call) -> bool:
+    """Tell whether an Agent got, or worked on, the Conversation while the caller was on the line."""
+    conversation, contact = draft.conversation, _contact(draft, call)
+    at = conversation.last_agent_at
+    on_the_line = contact is not None and contact.live and at is not None and at >= call.heard_at
+    return on_the_line and conversation.status is Status.OPEN
 
 
 def _label(draft: Draft, before: Call | None, call: Call, inboxes: Mapping[str, Inbox]) -> None:

@@ -29,6 +29,8 @@ PROVIDER = "twilio-voice"
 _ANONYMOUS = frozenset({"anonymous", "restricted", "unavailable", "unknown", "private", "blocked"})
 _NAMELESS_NUMBERS = frozenset({"+266696687", "266696687", "+86282452253", "+7378742883", "+2562533"})
 """What Twilio shows for `anonymous`, `unavailable`, `restricted` and `blocked`, spelt on a keypad."""
+_NAMES_OF_NOBODY = _ANONYMOUS | {"wireless caller", "unknown name", "toll free call", "out of area"}
+"""What caller-name databases say where they know no name."""
 _SPOOFED = "TN-Validation-Failed"
 _WORD_CHARACTERS = 2000
 
@@ -50,7 +52,7 @@ def answer(webhook: Webhook, arrival: Arrival) -> str:
 
 
 def _word(asked: Asked, arrival: Arrival) -> Received:
-    step, words, inbox = _step(asked, arrival)
+    step, words = _step(asked, arrival)
     sender = _caller(asked)
     text = asked.given.get("TranscriptionText", "") if asked.step is Step.TRANSCRIPTION else ""
     return received(
@@ -61,12 +63,16 @@ def _word(asked: Asked, arrival: Arrival) -> Received:
         provider_message_id=asked.call,
         identifiers=[sender],
         key=sender.value,
-        name=asked.given.get("CallerName"),
+        name=_name(asked.given.get("CallerName", "")),
         sent_at=_told_at(asked),
         outbound=asked.outbound,
-        call=step.model_copy(update={"inbox": inbox}),
+        call=step,
         call_words=words,
     )
+
+
+def _name(shown: str) -> str | None:
+    return None if shown.strip().casefold() in _NAMES_OF_NOBODY else shown
 
 
 def _place(asked: Asked) -> str:
@@ -81,35 +87,33 @@ def _place(asked: Asked) -> str:
     return ":".join([asked.step.value, *(part or "" for part in parts)])
 
 
-def _step(asked: Asked, arrival: Arrival) -> tuple[CallStep, CallWords | None, str | None]:
-    account = asked.account
-    call_id = derive("call", account.provider, account.account, asked.call)
+def _step(asked: Asked, arrival: Arrival) -> tuple[CallStep, CallWords | None]:
+    menus, account = arrival.menus or PLAIN, asked.account
+    turns = flow.passed(menus, asked)
+    topic = next((turn.topic for turn in reversed(turns) if turn.topic), None)
+    skills = {name: level for turn in turns for name, level in turn.skills.items()}
+    inbox = next((turn.inbox for turn in reversed(turns) if turn.inbox), None)
+    spoken, transcript = _spoken(asked), asked.given.get("TranscriptionSid", "")
+    tells = bool(spoken or topic or skills or inbox)
     step = CallStep(
-        call_id=call_id,
+        call_id=derive("call", account.provider, account.account, asked.call),
         end=_end(asked, arrival),
-        answered=flow.connected(asked),
-        voicemail=flow.to_voicemail(arrival.menus or PLAIN, asked),
+        answered=flow.answered(menus, asked),
+        voicemail=flow.to_voicemail(menus, asked),
+        choice=CallChoice(n=asked.n, menu=flow.menu_of(menus, asked).name, topic=topic) if tells else None,
+        skills=skills,
+        inbox=inbox,
     )
     if asked.step is Step.TRANSCRIPTION:
-        return step, CallWords(transcript=line(asked.given.get("TranscriptionSid", ""), 100) or None), None
-    if asked.step is not Step.CHOICE:
-        return step, None, None
-    move = flow.moved(arrival.menus or PLAIN, asked)
-    turn, said = move.turn, bool(asked.digits or asked.speech)
-    if turn is None and not said:
-        return step, None, None
-    choice = CallChoice(n=asked.n, menu=move.menu.name, topic=turn.topic if turn else None)
-    spoken = SpokenChoice(
-        n=asked.n,
-        digits=line(asked.digits, 100) or None,
-        speech=line(asked.speech, _WORD_CHARACTERS) or None,
-    )
-    changes = {
-        "choice": choice,
-        "skills": dict(turn.skills) if turn else {},
-        "answered": move.chosen and turn is not None and turn.hang_up,
-    }
-    return step.model_copy(update=changes), CallWords(choice=spoken), turn.inbox if turn else None
+        return step, CallWords(transcript=line(transcript, 100) or None)
+    return step, CallWords(choice=spoken) if spoken else None
+
+
+def _spoken(asked: Asked) -> SpokenChoice | None:
+    if asked.step is not Step.CHOICE or not (asked.digits or asked.speech):
+        return None
+    digits, speech = line(asked.digits, 100), line(asked.speech, _WORD_CHARACTERS)
+    return SpokenChoice(n=asked.n, digits=digits or None, speech=speech or None)
 
 
 def _end(asked: Asked, arrival: Arrival) -> CallEnd | None:

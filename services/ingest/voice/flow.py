@@ -39,31 +39,57 @@ def moved(menus: Menus, asked: Asked) -> Move:
     return Move(menu, None if asked.tries < menu.tries else menu.otherwise)
 
 
+def menu_of(menus: Menus, asked: Asked) -> Menu:
+    """Return the menu that the webhook is about: at the start the first one."""
+    account = asked.account.account
+    return menus.first(account) if asked.step is Step.START else menus.named(asked.menu, account)
+
+
+def passed(menus: Menus, asked: Asked) -> tuple[Turn, ...]:
+    """Return the turns that the call takes with this webhook, in their order."""
+    match asked.step:
+        case Step.START if not asked.outbound:
+            menu = menu_of(menus, asked)
+            turn = None if menu.choices else menu.otherwise
+        case Step.CHOICE:
+            turn = moved(menus, asked).turn
+        case Step.QUEUED | Step.DIALLED if _waits_on(menus, asked):
+            turn = menu_of(menus, asked).otherwise
+        case _:
+            turn = None
+    turns = list[Turn]()
+    while turn is not None:
+        turns.append(turn)
+        goal = menus.named(turn.menu, asked.account.account) if turn.menu else None
+        turn = goal.otherwise if goal is not None and not goal.choices else None
+    return tuple(turns)
+
+
 def connected(asked: Asked) -> bool:
     """Tell whether the caller spoke with somebody: the queue or the dialled number says so."""
     words = {Step.QUEUED: "QueueResult", Step.DIALLED: "DialCallStatus"}
     return asked.given.get(words.get(asked.step, ""), "") in _CONNECTED
 
 
+def answered(menus: Menus, asked: Asked) -> bool:
+    """Tell whether the caller has what they called for: somebody's words, or those of the choice made."""
+    if asked.step is not Step.CHOICE:
+        return connected(asked)
+    turns = passed(menus, asked)
+    return bool(turns) and turns[-1].hang_up and moved(menus, asked).chosen
+
+
 def to_voicemail(menus: Menus, asked: Asked) -> bool:
     """Tell whether the caller leaves a message now, or has left one."""
-    match asked.step:
-        case Step.RECORDED | Step.RECORDING | Step.TRANSCRIPTION:
-            return True
-        case Step.CHOICE:
-            turn = moved(menus, asked).turn
-            return turn is not None and _ends_in_voicemail(menus, turn, asked.account.account)
-        case Step.QUEUED | Step.DIALLED:
-            waited_on = not connected(asked) and asked.given.get("QueueResult") not in _LEFT
-            return waited_on and bool(menus.named(asked.menu, asked.account.account).otherwise.voicemail)
-        case _:
-            return False
+    left = asked.step in {Step.RECORDED, Step.RECORDING, Step.TRANSCRIPTION}
+    return left or any(turn.voicemail for turn in passed(menus, asked))
 
 
-def _ends_in_voicemail(menus: Menus, turn: Turn, account: str) -> bool:
-    if turn.menu and not (goal := menus.named(turn.menu, account)).choices:
-        return bool(goal.otherwise.voicemail)
-    return bool(turn.voicemail)
+def _waits_on(menus: Menus, asked: Asked) -> bool:
+    """Tell whether the call goes on where nobody answered; but it never waits a second time."""
+    over = connected(asked) or asked.given.get("QueueResult") in _LEFT
+    otherwise = menu_of(menus, asked).otherwise
+    return not (over or otherwise.enqueue or otherwise.dial or asked.n >= MOST_STEPS)
 
 
 def answer(menus: Menus, asked: Asked, webhook: Webhook) -> str:
@@ -114,28 +140,24 @@ class _Verbs:
         return self.turn(move.menu, move.turn)
 
     def after_waiting(self) -> list[Element]:
-        """Go on where nobody answered, as the menu does otherwise; but never wait a second time."""
-        result = self.asked.given.get("QueueResult", "")
-        otherwise = (menu := self._menu).otherwise
-        if connected(self.asked) or result in _LEFT or otherwise.enqueue or otherwise.dial:
+        if not _waits_on(self.menus, self.asked):
             return [twiml.hang_up()]
-        return [twiml.hang_up()] if self.asked.n >= MOST_STEPS else self.turn(menu, otherwise)
+        return self.turn(menu := self._menu, menu.otherwise)
 
     def menu(self, menu: Menu, tries: int, before: str | None = None) -> list[Element]:
         prompts = [twiml.say(text, menu.language, menu.voice) for text in (before, menu.say) if text]
+        if not menu.choices:
+            return [*prompts, *self.turn(menu, menu.otherwise)]
         words = [word for choice in menu.choices for word in choice.words]
         lengths = {len(choice.digits) for choice in menu.choices if choice.digits}
         attributes = {
-            "input": " ".join(name for name, used in (("dtmf", lengths), ("speech", words)) if used)
-            or "dtmf",
+            "input": " ".join(name for name, used in (("dtmf", lengths), ("speech", words)) if used),
             "timeout": str(menu.timeout_seconds),
             "numDigits": str(lengths.copy().pop()) if len(lengths) == 1 else None,
             "language": menu.language if words else None,
             "speechTimeout": "auto" if words else None,
             "hints": ", ".join(words[:_MOST_HINTS]) if words else None,
         }
-        if not menu.choices:
-            return [*prompts, *self.turn(menu, menu.otherwise)]
         action = self._url(Step.CHOICE, menu=menu.name, **{"try": tries})
         return [twiml.gather(prompts, action, attributes)]
 
@@ -143,15 +165,8 @@ class _Verbs:
         before = [twiml.say(turn.say, menu.language, menu.voice)] if turn.say else []
         if turn.menu:
             goal = self.menus.named(turn.menu, self.asked.account.account)
-            # a menu without choices goes on at once: two that name each other must not go on for ever
-            return [*before, *(self.menu(goal, 1) if goal.choices else self._plain(goal))]
+            return [*before, *self.menu(goal, 1)]
         return [*before, *self._end(menu, turn)]
-
-    def _plain(self, menu: Menu) -> list[Element]:
-        said = [twiml.say(menu.say, menu.language, menu.voice)]
-        if menu.otherwise.menu:
-            return [*said, twiml.hang_up()]
-        return [*said, *self.turn(menu, menu.otherwise)]
 
     def _end(self, menu: Menu, turn: Turn) -> list[Element]:
         if turn.voicemail:
@@ -181,7 +196,7 @@ class _Verbs:
 
     @property
     def _menu(self) -> Menu:
-        return self.menus.named(self.asked.menu, self.asked.account.account)
+        return menu_of(self.menus, self.asked)
 
     def _url(self, step: Step, **more: object) -> str:
         return url(self.webhook, self.asked, step, **more, n=self.asked.n + 1)

@@ -177,6 +177,10 @@ def _contradictions(menus: Menus, inboxes: Collection[str] | None) -> Iterator[t
             yield ("menus", n, "name"), f"the menu {name!r} is there twice"
     goals: list[tuple[Place, str]] = [(("start",), menus.start)]
     goals += [(("accounts", account), goal) for account, goal in menus.accounts.items()]
+    bare = {menu.name for menu in menus.menus if not menu.choices}
+    for n, menu in enumerate(menus.menus):
+        if menu.name in bare and menu.otherwise.menu in bare:
+            yield ("menus", n, "otherwise", "menu"), "from a menu without choices leads to another one"
     for place, turn in _turns(menus):
         if turn.menu is not None:
             goals.append(((*place, "menu"), turn.menu))

@@ -252,6 +252,17 @@ def test_an_agent_who_has_the_conversation_at_the_end_took_the_call() -> None:
     assert ended.thread.calls[0].status is CallStatus.COMPLETED
 
 
+def test_a_call_that_an_agent_with_the_conversation_did_not_take_is_missed_and_stays_with_them() -> None:
+    thread = received(empty(), message(1)).thread
+    change = draft(thread, 1)
+    assert decisions.apply(change, grant(thread))
+    called, _ = told(change.thread, word("start", seconds=20))
+    ended, _ = told(called.thread, hung_up(seconds=30, lasted=5))
+    assert ended.thread.calls[0].status is CallStatus.MISSED
+    assert current(ended.thread).status is Status.OPEN
+    assert [each.channel for each in current(ended.thread).live_contacts] == [Channel.SMS]
+
+
 def test_an_agent_keeps_who_left_a_message() -> None:
     thread, _ = heard(VOICEMAIL[:3])
     change = draft(thread, 20)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.calls import CallChoice
 from services.chassis.accounts import Account
 from services.ingest.app import menus_of
 from services.ingest.channels import twilio, twilio_voice
@@ -122,14 +123,26 @@ def test_no_call_asks_for_more_for_ever(webhook: Make, arrival: Circumstances) -
     assert [verb.tag for verb in verbs] == ["Hangup"]
 
 
-def test_menus_without_choices_that_name_each_other_end(webhook: Make, arrival: Circumstances) -> None:
-    pair = [
-        {"name": "a", "say": "A", "otherwise": {"menu": "b"}},
-        {"name": "b", "say": "B", "otherwise": {"menu": "a"}},
-    ]
-    here = replace(arrival("twilio-voice"), menus=Menus.model_validate({"start": "a", "menus": pair}))
-    verbs = answered(here, request(webhook, {"CallStatus": "ringing"}))
-    assert [verb.tag for verb in verbs] == ["Say", "Say", "Hangup"]
+def test_a_menu_without_choices_leads_on_at_once_and_its_topic_counts(
+    webhook: Make, arrival: Circumstances
+) -> None:
+    greeting = {"name": "a", "say": "Hello", "otherwise": {"menu": "b", "topic": "calls"}}
+    asking = {
+        "name": "b",
+        "say": "B",
+        "choices": [{"digits": "1", "hang_up": True}],
+        "otherwise": {"menu": "a"},
+    }
+    both = Menus.model_validate({"start": "a", "menus": [greeting, asking]})
+    here = replace(arrival("twilio-voice"), menus=both)
+    start = request(webhook, {"CallStatus": "ringing"})
+    verbs = answered(here, start)
+    assert [verb.tag for verb in verbs] == ["Say", "Gather"]
+    (item,) = twilio_voice.parse(start, here)
+    assert isinstance(item, Received)
+    assert item.record.data.call is not None
+    assert item.record.data.call.choice == CallChoice(n=0, menu="a", topic="calls")
+    assert item.record.personal.call is None
 
 
 def test_later_webhooks_of_a_call_to_another_number_of_ours_come_to_its_account(
@@ -341,6 +354,7 @@ def test_the_files_we_ship_can_be_read() -> None:
         ("topic: billing", "topic: Billing!", 10, "menus.0.choices.1.topic"),
         ("  - name: bare", "  - name: main", 22, "the menu 'main' is there twice"),
         ("language: nl-NL", "language: Dutch please", 16, "menus.1.language"),
+        ("{voicemail: Please leave a message.}", "{menu: bare}", 24, "leads to another one"),
         ("goodbye: Goodbye.", "goodbye: [", 5, "not YAML"),
     ],
 )
