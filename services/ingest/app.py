@@ -18,6 +18,7 @@ from services.ingest.front import Front
 from services.ingest.handlers import Intake
 from services.ingest.settings import IngestSettings
 from services.ingest.store import MongoVisitors
+from services.ingest.taking import Taking
 from services.ingest.visitors import Visitors, random_visitor_id
 from services.ingest.voice.menus import PLAIN, Menus, load_menus
 
@@ -28,16 +29,16 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     database = connect(settings, "ingest")
     publisher = KafkaPublisher(settings, "ingest")
     store = MongoVisitors(database)
-    intake = Intake(
-        Accounts.load(settings.accounts_file), publisher, Blobs(database), clock, uuid4, menus_of(settings)
-    )
+    accounts, menus = Accounts.load(settings.accounts_file), menus_of(settings)
+    intake = Intake(accounts, publisher, Blobs(database), clock, uuid4, menus)
+    taking = Taking(intake, settings)
     visitors = Visitors(store, timedelta(days=settings.visitor_lifetime_days), random_visitor_id)
     return build(
         Service(
             name="ingest",
             settings=settings,
-            router=routes(intake, visitors, settings),
-            front=lambda app: Front(app, intake, settings),
+            router=routes(taking, visitors, settings),
+            front=lambda app: Front(app, taking),
             publisher=publisher,
             database=database,
             on_start=[store.prepare],
@@ -54,9 +55,9 @@ def menus_of(settings: IngestSettings) -> Menus:
     return load_menus(settings.ivr_file, known)
 
 
-def routes(intake: Intake, visitors: Visitors, settings: IngestSettings) -> APIRouter:
+def routes(taking: Taking, visitors: Visitors, settings: IngestSettings) -> APIRouter:
     """Return all routes; the visitors' come first, their paths being the narrower ones."""
     router = APIRouter()
-    router.include_router(webchat_api.build_router(intake, visitors, settings))
-    router.include_router(api.build_router(intake, settings))
+    router.include_router(webchat_api.build_router(taking.intake, visitors, settings))
+    router.include_router(api.build_router(taking))
     return router
