@@ -93,6 +93,8 @@ async def take(
     if not row.verify(webhook, account):
         raise _forged(row)
     await published(row.name, arrival, lambda: intake.take(row, webhook, arrival))
+    if row.answer_to is not None:
+        return Response(row.answer_to(webhook), 200, media_type=row.answer_type)
     return _ANSWERS[row.name]
 
 

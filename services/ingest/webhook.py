@@ -123,3 +123,6 @@ class Handshake:
 
 
 Greet = Callable[[Webhook, Account], Handshake]
+
+AnswerTo = Callable[[Webhook], str]
+"""The body of our answer to a webhook that was taken. Never raises for any body."""

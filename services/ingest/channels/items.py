@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from schemas.common import Attachment, DeliveryStatus, Identifier
@@ -40,6 +41,7 @@ def received(
     sent_at: datetime | None = None,
     outbound: bool = False,
     automatic: bool = False,
+    consent: Literal["stop", "start", "help"] | None = None,
     subject: str | None = None,
     references: tuple[str, ...] = (),
     raw: bytes | None = None,
@@ -64,6 +66,7 @@ def received(
             sent_at=at,
             received_at=arrival.received_at,
             automatic=automatic,
+            consent=consent,
         ),
         personal=InboundPersonal(
             sender=identifiers[0],
