@@ -93,9 +93,9 @@ async def take(
     if not row.verify(webhook, account):
         raise _forged(row)
     await published(row.name, arrival, lambda: intake.take(row, webhook, arrival))
-    if row.answer_to is not None:
-        return Response(row.answer_to(webhook), 200, media_type=row.answer_type)
-    return _ANSWERS[row.name]
+    if row.answering is None:
+        return _ANSWERS[row.name]
+    return Response(row.answering(webhook, arrival), 200, media_type=row.answer_type)
 
 
 def header_fields(scope: Scope) -> dict[str, str]:

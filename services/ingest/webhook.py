@@ -114,6 +114,13 @@ class Parse(Protocol):
         """Return the webhook's items in their order."""
 
 
+class Answer(Protocol):
+    """Says what a verified webhook is answered with, where that depends on it. Never raises."""
+
+    def __call__(self, webhook: Webhook, arrival: Arrival, /) -> str:
+        """Return the body of our 200."""
+
+
 @dataclass(frozen=True, slots=True)
 class Handshake:
     """The answer to a provider's GET that checks the address is ours."""
@@ -123,6 +130,3 @@ class Handshake:
 
 
 Greet = Callable[[Webhook, Account], Handshake]
-
-AnswerTo = Callable[[Webhook], str]
-"""The body of our answer to a webhook that was taken. Never raises for any body."""

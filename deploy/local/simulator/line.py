@@ -7,7 +7,7 @@ then the user blocks us, which an event says.
 import json
 import time
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -36,7 +36,7 @@ Json = dict[str, Any]
 def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Callbacks) -> APIRouter:
     """Return the routes of the simulated Messaging API."""
     routes = APIRouter()
-    taken: dict[tuple[str, UUID], Json] = {}
+    taken: dict[tuple[str, str], Json] = {}
 
     @routes.post(f"/{PROVIDER}/v2/bot/message/push")
     async def push(request: Request) -> Response:
@@ -46,9 +46,9 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
         asked = _asked(await request.body())
         if asked is None:
             return _error(400, "The request body has 1 error(s)")
-        key = _retry_key(request)
-        if key is not None and (first := taken.get((account.account, key))) is not None:
-            headers = {"x-line-accepted-request-id": str(key)}
+        key = request.headers.get("x-line-retry-key", "")
+        if (first := taken.get((account.account, key))) is not None:
+            headers = {"x-line-accepted-request-id": key}
             return JSONResponse({"message": "The retry key is already accepted", **first}, 409, headers)
         mode = await behaviours.take(account)
         if mode in _REFUSALS:
@@ -57,7 +57,7 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
             return NoAnswer()
         ids = [str(uuid4().int % 10**18) for _ in asked["messages"]]
         answer = {"sentMessages": [{"id": each, "quoteToken": uuid4().hex} for each in ids]}
-        if key is not None:
+        if key:
             taken[account.account, key] = answer
         _remember(sent, account, asked, ids[0], key)
         if mode is Mode.UNDELIVERED:
@@ -96,11 +96,6 @@ def _account(accounts: Accounts, request: Request) -> Account | None:
     return next((each for each in own if given == f"Bearer {each.secrets.get('channel_access_token')}"), None)
 
 
-def _retry_key(request: Request) -> UUID | None:
-    given = request.headers.get("x-line-retry-key")
-    return UUID(given) if given else None
-
-
 def _asked(body: bytes) -> Json | None:
     """Return the request, if it names a user and one to five messages."""
     try:
@@ -112,13 +107,13 @@ def _asked(body: bytes) -> Json | None:
     return asked if fits and str(asked.get("to", "")).startswith("U") else None
 
 
-def _remember(sent: Sent, account: Account, asked: Json, number: str, key: UUID | None) -> None:
+def _remember(sent: Sent, account: Account, asked: Json, number: str, key: str) -> None:
     sent.add(
         account,
         to=str(asked["to"]),
         text="".join(str(each.get("text", "")) for each in asked["messages"]),
         provider_message_id=number,
-        retry_key=str(key or ""),
+        retry_key=key,
         files=", ".join(str(each["originalContentUrl"]) for each in asked["messages"] if "text" not in each),
     )
 

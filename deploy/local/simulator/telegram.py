@@ -5,6 +5,7 @@ and then the user blocks the bot, which an update says.
 """
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -63,7 +64,7 @@ class TelegramError(Exception):
 
 def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Callbacks) -> APIRouter:
     """Return the routes of the simulated Bot API."""
-    routes, numbers = APIRouter(), count(1)
+    routes, numbers = APIRouter(), count(int(time.time()))  # above those of the last run
 
     @routes.post(f"/{PROVIDER}/bot{{token}}/getMe")
     async def get_me(token: str) -> Response:
@@ -88,7 +89,7 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
         _remember(sent, account, number, parameters, files)
         if mode is Mode.UNDELIVERED:
             callbacks.schedule([_blocked(account, callbacks.public_url, chat)])
-        message = {"message_id": number, "chat": {"id": chat, "type": "private"}, "date": 0}
+        message = {"message_id": number, "chat": {"id": chat, "type": "private"}, "date": int(time.time())}
         return spoilt(mode) or JSONResponse(
             {"ok": True, "result": [message] if method == "sendMediaGroup" else message}
         )
@@ -180,7 +181,7 @@ def _blocked(account: Account, public_url: str, chat: int) -> Callback:
     member = {
         "chat": {"id": chat, "type": "private"},
         "from": {"id": chat, "is_bot": False, "first_name": "Someone"},
-        "date": 0,
+        "date": int(time.time()),
         "old_chat_member": {"status": "member"},
         "new_chat_member": {"status": "kicked", "until_date": 0},
     }

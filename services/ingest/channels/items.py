@@ -14,6 +14,7 @@ from services.chassis.text import clean, line, raw_form
 from services.ingest.webhook import Arrival, BadItem, Received, Reported
 
 NAME_CHARACTERS = 200
+ConsentWord = Literal["stop", "start", "help"]
 _PROVIDER_ID_CHARACTERS = 998
 _ERROR_CHARACTERS = 200
 
@@ -41,10 +42,10 @@ def received(
     sent_at: datetime | None = None,
     outbound: bool = False,
     automatic: bool = False,
-    consent: Literal["stop", "start", "help"] | None = None,
     subject: str | None = None,
     references: tuple[str, ...] = (),
     raw: bytes | None = None,
+    consent: ConsentWord | None = None,
 ) -> Received:
     """Return the message; the first of `identifiers` is the address a reply goes to.
 

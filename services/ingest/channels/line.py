@@ -10,13 +10,13 @@ import base64
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from schemas.common import Attachment, Identifier, IdentifierKind
 from services.chassis.accounts import Account
 from services.chassis.identifiers import InvalidIdentifier, identifier
 from services.chassis.text import line
-from services.ingest.channels.items import Said, received
+from services.ingest.channels.items import ConsentWord, Said, received
 from services.ingest.channels.shapes import as_bytes, items, mapping, moment, read_json, text
 from services.ingest.channels.signatures import same
 from services.ingest.webhook import Arrival, BadItem, Item, Unreadable, Webhook
@@ -192,4 +192,4 @@ _EVENTS: Mapping[str, Callable[[Content], Said]] = {
     "unfollow": lambda _: Said("[blocked us]", "unfollow"),
 }
 _WRITTEN = frozenset({"message", "postback", "unsend"})
-_CONSENT: Mapping[str, Literal["start", "stop"]] = {"follow": "start", "unfollow": "stop"}
+_CONSENT: Mapping[str, ConsentWord] = {"follow": "start", "unfollow": "stop"}

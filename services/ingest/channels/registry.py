@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.ingest.channels import line, mime, telegram, twilio_sms, whatsapp
-from services.ingest.webhook import AnswerTo, Greet, Parse, Verify
+from services.ingest.webhook import Answer, Greet, Parse, Verify
 
 _MB = 1_000_000
 
@@ -21,10 +21,10 @@ class Provider:
     forged_status: int
     """What a request that is not the provider's gets."""
     answer: str
-    """The body of our 200."""
+    """The body of our 200, where it is always the same."""
     answer_type: str
-    answer_to: AnswerTo | None = None
-    """Gives the body of our 200 where it depends on the webhook; `answer` is then not used."""
+    answering: Answer | None = None
+    """Makes the body of our 200 where it depends on the webhook."""
     greet: Greet | None = None
     """Answers the GET that checks our address."""
     reads_get: bool = False
@@ -77,7 +77,7 @@ PROVIDERS: Mapping[str, Provider] = {
             forged_status=401,
             answer="{}",
             answer_type="application/json",
-            answer_to=telegram.answer_to,
+            answering=telegram.answer,
             proven_by_headers=True,
         ),
         Provider(

@@ -12,11 +12,10 @@ be read by all: it is kept aside. Forbid the bot to join any (BotFather, /setjoi
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 from schemas.common import Identifier, IdentifierKind
 from services.chassis.accounts import Account
-from services.ingest.channels.items import Said, received
+from services.ingest.channels.items import ConsentWord, Said, received
 from services.ingest.channels.shapes import items, mapping, moment, read_json, text
 from services.ingest.channels.signatures import same
 from services.ingest.channels.telegram_text import Content, button_of, name_of, said
@@ -38,7 +37,7 @@ def verify(webhook: Webhook, account: Account) -> bool:
     return any(same(claimed, token) for token in account.valid("secret_token"))
 
 
-def answer_to(webhook: Webhook) -> str:
+def answer(webhook: Webhook, _arrival: Arrival) -> str:
     """Return the body of our 200. It answers a callback query, whose button else goes on turning.
 
     https://core.telegram.org/bots/api#making-requests-when-getting-updates: a method may be called by
@@ -162,7 +161,7 @@ def _received(
     dedup: str,
     name: str,
     automatic: bool = False,
-    consent: Literal["stop", "start"] | None = None,
+    consent: ConsentWord | None = None,
 ) -> Item:
     """Return the message; one from the bot itself is an echo, ours to whose chat it is."""
     author, account = mapping(message.get("from")), arrival.account

@@ -229,8 +229,8 @@ def test_no_change_to_a_recorded_webhook_makes_a_parser_fail(
         if isinstance(item, Received | Reported):
             assert item.record.json_bytes()
             assert item.key.encode()
-    answer_to = PROVIDERS[provider].answer_to
-    assert answer_to is None or answer_to(request)
+    answering = PROVIDERS[provider].answering
+    assert answering is None or answering(request, arrival(provider))
 
 
 def changed(value: Any, where: int, new: object) -> object:

@@ -74,12 +74,14 @@ def test_of_a_photo_the_largest_size_is_taken_in_whatever_order_they_come(
 @pytest.mark.parametrize(
     "case", [path.stem for path in recorded.payloads() if path.parent.name == "telegram"]
 )
-def test_only_a_pressed_button_is_answered_by_a_method(case: str, webhook: Make) -> None:
+def test_only_a_pressed_button_is_answered_by_a_method(
+    case: str, webhook: Make, arrival: Circumstances
+) -> None:
     update = told("telegram", case)
     query = update.get("callback_query")
-    answer_to = PROVIDERS["telegram"].answer_to
-    assert answer_to is not None
-    answer = json.loads(answer_to(webhook(json.dumps(update).encode())))
+    answering = PROVIDERS["telegram"].answering
+    assert answering is not None
+    answer = json.loads(answering(webhook(json.dumps(update).encode()), arrival("telegram")))
     if isinstance(query, dict):
         assert answer == {"method": "answerCallbackQuery", "callback_query_id": query["id"]}
     else:
@@ -89,10 +91,12 @@ def test_only_a_pressed_button_is_answered_by_a_method(case: str, webhook: Make)
 @pytest.mark.parametrize(
     "body", [b"", b"callback_query", b'{"callback_query": 5}', b'{"callback_query": {"id": {}}}']
 )
-def test_a_body_that_only_speaks_of_a_button_is_answered_by_nothing(body: bytes, webhook: Make) -> None:
-    answer_to = PROVIDERS["telegram"].answer_to
-    assert answer_to is not None
-    assert answer_to(webhook(body)) == "{}"
+def test_a_body_that_only_speaks_of_a_button_is_answered_by_nothing(
+    body: bytes, webhook: Make, arrival: Circumstances
+) -> None:
+    answering = PROVIDERS["telegram"].answering
+    assert answering is not None
+    assert answering(webhook(body), arrival("telegram")) == "{}"
 
 
 @pytest.mark.parametrize(
