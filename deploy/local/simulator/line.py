@@ -46,15 +46,15 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
         asked = _asked(await request.body())
         if asked is None:
             return _error(400, "The request body has 1 error(s)")
-        key = request.headers.get("x-line-retry-key", "")
-        if (first := taken.get((account.account, key))) is not None:
-            headers = {"x-line-accepted-request-id": key}
-            return JSONResponse({"message": "The retry key is already accepted", **first}, 409, headers)
         mode = await behaviours.take(account)
         if mode in _REFUSALS:
             return _error(*_REFUSALS[mode])
         if mode is Mode.HANG:
             return NoAnswer()
+        key = request.headers.get("x-line-retry-key", "")
+        if (first := taken.get((account.account, key))) is not None:
+            headers = {"x-line-accepted-request-id": key}
+            return JSONResponse({"message": "The retry key is already accepted", **first}, 409, headers)
         ids = [str(uuid4().int % 10**18) for _ in asked["messages"]]
         answer = {"sentMessages": [{"id": each, "quoteToken": uuid4().hex} for each in ids]}
         if key:
@@ -114,7 +114,9 @@ def _remember(sent: Sent, account: Account, asked: Json, number: str, key: str) 
         text="".join(str(each.get("text", "")) for each in asked["messages"]),
         provider_message_id=number,
         retry_key=key,
-        files=", ".join(str(each["originalContentUrl"]) for each in asked["messages"] if "text" not in each),
+        files=", ".join(
+            str(each.get("originalContentUrl")) for each in asked["messages"] if "text" not in each
+        ),
     )
 
 
