@@ -324,6 +324,33 @@ async def test_a_content_length_that_is_no_number_is_400(stack: Stack, length: s
     assert (await stack.client.post(SMS, content=b"x", headers=headers)).status_code == 400
 
 
+TELEGRAM = "/ingest/v1/telegram/demo"
+PRESSED = (
+    b'{"update_id":1,"callback_query":{"id":"77","from":{"id":62},"data":"YES",'
+    b'"message":{"message_id":4,"date":1,"chat":{"id":62,"type":"private"}}}}'
+)
+
+
+async def test_a_pressed_button_is_answered_by_the_body_of_our_200_once_it_is_published(stack: Stack) -> None:
+    proof = {"x-telegram-bot-api-secret-token": "tg_Secret-01"}
+    stack.log.down = True
+    assert (await stack.client.post(TELEGRAM, content=PRESSED, headers=proof)).status_code == 503
+    stack.log.down = False
+    answer = await stack.client.post(TELEGRAM, content=PRESSED, headers=proof)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json() == {"method": "answerCallbackQuery", "callback_query_id": "77"}
+    assert len(stack.log.records) == 1
+
+
+@pytest.mark.parametrize("token", [b"", b"tg_Secret-0", "tg_Secret-01ü".encode(), b"\xff\xfe"])
+async def test_an_update_without_the_secret_token_is_answered_401_and_published_nowhere(
+    stack: Stack, token: bytes
+) -> None:
+    headers = [(b"x-telegram-bot-api-secret-token", token)]
+    answer = await stack.client.post(TELEGRAM, content=PRESSED, headers=headers)
+    assert (answer.status_code, stack.log.records) == (401, [])
+
+
 @pytest.mark.parametrize("body", [b"{", b"", b"[]", b'{"entry": 5}', b"\xff"])
 async def test_a_signed_body_that_cannot_be_read_is_kept_aside_and_answered_200(
     stack: Stack, body: bytes
