@@ -22,7 +22,7 @@ export TEXT
 
 # DOCKER=1 speaks to the stack of deploy/compose.yaml, and needs no environment here
 ifdef DOCKER
-LOCAL := docker compose -f deploy/compose.yaml exec -T -e CHANNEL="$$CHANNEL" -e FROM="$$FROM" -e TEXT="$$TEXT" -e KEYS="$$KEYS" dev python
+LOCAL := docker compose -f deploy/compose.yaml exec -T -e CHANNEL="$$CHANNEL" -e FROM="$$FROM" -e TEXT="$$TEXT" dev python
 else
 LOCAL := $(BIN)/python
 LOCAL_READY := $(RUNTIME)
@@ -40,7 +40,7 @@ $(DEV): $(RUNTIME) requirements/dev.txt
 up: $(RUNTIME) ## run everything on http://127.0.0.1:8080 (PORT, DATA_DIR)
 	@exec $(BIN)/python -m deploy.local.up
 
-send: $(LOCAL_READY) ## send a provider's webhook (CHANNEL=sms|whatsapp|email|chat|voice FROM=… TEXT=… KEYS=…)
+send: $(LOCAL_READY) ## send a provider's webhook (CHANNEL=sms|whatsapp|email|chat|telegram|line|voice FROM=… TEXT=… KEYS=…)
 	@exec $(LOCAL) -m deploy.local.send
 
 token: $(LOCAL_READY) ## print a token of AGENT (ana, ben, cleo, lea, adam), valid 12 hours

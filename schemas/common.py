@@ -21,6 +21,7 @@ class Channel(StrEnum):
     MESSENGER = "messenger"
     INSTAGRAM = "instagram"
     TELEGRAM = "telegram"
+    LINE = "line"
     VOICE = "voice"
 
 
@@ -51,6 +52,7 @@ class IdentifierKind(StrEnum):
     MESSENGER = "messenger"
     INSTAGRAM = "instagram"
     TELEGRAM = "telegram"
+    LINE = "line"
     VISITOR = "visitor"
     EXTERNAL = "external"
 

@@ -31,6 +31,8 @@ class InboundData(Model):
     """An automatic mail (RFC 3834), a bounce, a system message: recorded, never answered."""
     call: CallStep | None = None
     """What happened in a call; then `kind` is `call`, and the record is one word of many on that call."""
+    consent: Literal["stop", "start", "help"] | None = None
+    """What the provider says that the message asks for (Twilio's `OptOutType`), whatever its words."""
 
 
 class InboundPersonal(Personal):

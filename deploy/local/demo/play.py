@@ -26,9 +26,10 @@ from deploy.local.demo.day import (
     Writes,
 )
 from deploy.local.demo.desk import LEAD, Desk, Json, eventually
-from deploy.local.send import Channel
+from deploy.local.send import CHANNELS
 from deploy.local.stack import Stack
 from deploy.local.webhooks import Webhook, chat_session
+from schemas.common import Channel
 
 ASSIGNED_SECONDS = 20.0
 
@@ -101,7 +102,7 @@ class Player:
     async def _open_chats(self) -> None:
         for name, person in self._day.people.items():
             self.played.identifiers[name] = _identifier(person)
-            if person.chat:
+            if Channel.CHAT in person.addresses:
                 opening = chat_session(self._compose.account(Channel.CHAT), {"name": person.name})
                 session = (await self._request(opening)).raise_for_status().json()
                 self._compose.tokens[name] = session["token"]
@@ -150,9 +151,8 @@ class Player:
     async def _act(self, event: AgentEvent) -> None:
         match event:
             case SignsOn() | SignsOff():
-                # who calls waits to be called back: an offer of a call must be accepted by hand
-                channels = (channel for channel in Channel if channel is not Channel.VOICE)
-                availability = {channel.value: isinstance(event, SignsOn) for channel in channels}
+                # not for calls: who leaves a message there waits to be called back
+                availability = {channel.value: isinstance(event, SignsOn) for channel in CHANNELS}
                 path = f"/router/v1/agents/{event.agent}/availability"
                 await self._desk.act(event.agent, "PUT", path, availability)
             case Replies():
@@ -205,13 +205,8 @@ def _who(event: WebhookEvent) -> str:
 
 
 def _identifier(person: Person) -> str:
-    if person.sms:
-        return f"sms:{person.sms}"
-    if person.whatsapp:
-        return f"whatsapp:{person.whatsapp}"
-    if person.voice:
-        return f"voice:{person.voice}"
-    return f"email:{person.email}"
+    channel, address = next(iter(person.addresses.items()))
+    return f"{channel}:{address}"
 
 
 def _seconds(at: time) -> int:

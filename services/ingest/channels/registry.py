@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.ingest.channels import mime, twilio_sms, twilio_voice, whatsapp
+from services.ingest.channels import line, mime, telegram, twilio_sms, twilio_voice, whatsapp
 from services.ingest.webhook import Answer, Greet, Parse, Verify
 
 _MB = 1_000_000
@@ -79,6 +79,26 @@ PROVIDERS: Mapping[str, Provider] = {
             answer_type="application/json",
             proven_by_headers=True,
             slow=True,
+        ),
+        Provider(
+            name=telegram.PROVIDER,
+            verify=telegram.verify,
+            parse=telegram.parse,
+            limit_bytes=_MB,
+            forged_status=401,
+            answer="{}",
+            answer_type="application/json",
+            answering=telegram.answer,
+            proven_by_headers=True,
+        ),
+        Provider(
+            name=line.PROVIDER,
+            verify=line.verify,
+            parse=line.parse,
+            limit_bytes=_MB,
+            forged_status=401,
+            answer="{}",
+            answer_type="application/json",
         ),
     )
 }

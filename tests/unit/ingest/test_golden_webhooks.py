@@ -4,20 +4,18 @@
 """
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 
 from services.ingest.channels.registry import PROVIDERS
 from services.ingest.webhook import Arrival, Item, Unreadable, Webhook
+from tests import recorded
 
-FIXTURES = Path(__file__).parents[2] / "fixtures" / "webhooks"
-TYPES = {".form": "application/x-www-form-urlencoded", ".json": "application/json", ".eml": "message/rfc822"}
-PAYLOADS = sorted(
-    path for path in FIXTURES.glob("*/*") if path.suffix in TYPES and not path.name.endswith(".expected.json")
-)
+WRITE = os.environ.get("PARLEY_WRITE_EXPECTED") == "1"
+PAYLOADS = recorded.payloads()
 
 
 def shown(item: Item) -> dict[str, object]:
@@ -26,28 +24,29 @@ def shown(item: Item) -> dict[str, object]:
     return {"key": item.key, **item.record.model_dump(mode="json", exclude_none=True)}
 
 
-def indented(answer: str) -> str:
-    tree = ET.fromstring(answer)  # noqa: S314  (made by ourselves)
-    ET.indent(tree)
-    return ET.tostring(tree, encoding="unicode") + "\n"
-
-
 @pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_recorded_webhook_is_read_as_expected(
     path: Path, arrival: Callable[[str], Arrival], webhook: Callable[..., Webhook]
 ) -> None:
     provider = path.parent.name
-    beside = path.with_suffix(".query")
-    query = beside.read_text(encoding="ascii").strip() if beside.exists() else ""
-    address = f"/ingest/v1/{provider}/demo"
-    request = webhook(path.read_bytes(), content_type=TYPES[path.suffix], path=address, query=query)
     row, circumstances = PROVIDERS[provider], arrival(provider)
-    items = row.parse(request, circumstances)
+    request = webhook(
+        path.read_bytes(),
+        path=f"/ingest/v1/{provider}/demo",
+        query=recorded.query(path),
+        content_type=recorded.TYPES[path.suffix],
+    )
+    items = [shown(item) for item in row.parse(request, circumstances)]
     expected = path.with_suffix(".expected.json")
-    assert [shown(item) for item in items] == json.loads(expected.read_text(encoding="utf-8"))
-    if row.answering is not None:
-        answer = path.with_suffix(".answer.xml").read_text(encoding="utf-8")
-        assert indented(row.answering(request, circumstances)) == answer
+    if WRITE:
+        expected.write_text(json.dumps(items, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    assert items == json.loads(expected.read_text(encoding="utf-8"))
+    answer = row.answering(request, circumstances) if row.answering else row.answer
+    beside = path.with_suffix(".answer")
+    if WRITE and answer != row.answer:
+        beside.write_text(answer.replace("><", ">\n<") + "\n", encoding="utf-8")
+    kept = beside.read_text(encoding="utf-8").replace("\n", "") if beside.exists() else row.answer
+    assert answer == kept
 
 
 def test_every_provider_that_calls_us_has_recorded_webhooks() -> None:

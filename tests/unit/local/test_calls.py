@@ -8,8 +8,9 @@ import pytest
 
 from deploy.local import webhooks
 from deploy.local.calls import Caller, call, followed
-from deploy.local.send import Channel, account_of
+from deploy.local.send import account_of
 from deploy.local.stack import HERE
+from schemas.common import Channel
 from services.chassis.accounts import Accounts
 from services.ingest.channels import twilio_voice
 from services.ingest.voice.menus import load_menus
