@@ -22,6 +22,7 @@ from services.conversation.loops import count_current, fire_timers, sweep_outbox
 from services.conversation.settings import ConversationSettings
 from services.conversation.store import Store
 from services.conversation.subscribers import consumers
+from services.conversation.wording import Wordings
 
 NAME = "conversation"
 
@@ -33,16 +34,17 @@ def build_app(
     database: Database | None = None,
     clock: Clock = utc_now,
 ) -> FastAPI:
-    """Return the service's application."""
+    """Return the service's application. Raises AccountsError for an accounts file it cannot use."""
     settings = settings or ConversationSettings()
     publisher = publisher or KafkaPublisher(settings, NAME)
     database = database if database is not None else connect(settings, NAME)
     inboxes = load_inboxes(settings.agents_file)
+    wordings = Wordings(settings.accounts_file)
     store = Store(database, publisher, clock)
     threads = Threads(store, inboxes, next_due, clock)
     access = Access(store)
     once = Once(database, clock)
-    commands = Commands(threads, settings.decision_wait_seconds)
+    commands = Commands(threads, settings.decision_wait_seconds, wordings)
 
     service: Service
 
@@ -55,7 +57,7 @@ def build_app(
         router=routes(Parts(store, access, commands, once, inboxes)),
         publisher=publisher,
         database=database,
-        consumers=consumers(threads, access, clock),
+        consumers=consumers(threads, access, clock, wordings.help_text),
         on_start=[store.prepare, once.prepare],
         loops=[
             partial(
@@ -63,6 +65,7 @@ def build_app(
             ),
             partial(every, 1.0, sweep_outboxes(store, stage, settings, clock), "outbox"),
             partial(every, 15.0, count_current(store), "measures"),
+            partial(every, 5.0, wordings.look, "accounts"),
         ],
     )
     return build(service)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from schemas.common import Attachment, DeliveryStatus, Identifier
@@ -13,6 +14,7 @@ from services.chassis.text import clean, line, raw_form
 from services.ingest.webhook import Arrival, BadItem, Received, Reported
 
 NAME_CHARACTERS = 200
+ConsentWord = Literal["stop", "start", "help"]
 _PROVIDER_ID_CHARACTERS = 998
 _ERROR_CHARACTERS = 200
 
@@ -43,6 +45,7 @@ def received(
     subject: str | None = None,
     references: tuple[str, ...] = (),
     raw: bytes | None = None,
+    consent: ConsentWord | None = None,
 ) -> Received:
     """Return the message; the first of `identifiers` is the address a reply goes to.
 
@@ -64,6 +67,7 @@ def received(
             sent_at=at,
             received_at=arrival.received_at,
             automatic=automatic,
+            consent=consent,
         ),
         personal=InboundPersonal(
             sender=identifiers[0],
