@@ -22,6 +22,7 @@ from deploy.local.webhooks import (
     chat_message,
     chat_session,
     email,
+    heard,
     sms,
     whatsapp,
 )
@@ -74,6 +75,8 @@ def send(stack: Stack, channel: Channel, sender: str, text: str) -> httpx.Respon
     account = account_of(Accounts.load(stack.accounts_file), channel)
     webhook = _webhook(stack, account, channel, sender, text)
     print(webhook.curl(stack.url), end="\n\n")
+    if channel is Channel.SMS:
+        post(stack, heard(account, sender, text))
     answer = post(stack, webhook)
     Console().print(
         f"{answer.status_code} {answer.reason_phrase}", style="green" if answer.is_success else "red"
