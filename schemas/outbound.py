@@ -20,6 +20,8 @@ class OutboundData(Model):
     automatic: bool = False
     human_agent: bool = False
     """The Customer has been silent for over 24 hours: Meta wants the tag HUMAN_AGENT."""
+    consent_at: Time | None = None
+    """Of the last word on consent that was known when it was written; a later one may forbid it."""
 
 
 class OutboundPersonal(Personal):

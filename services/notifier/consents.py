@@ -54,6 +54,8 @@ class Consents:
         found = await self._consents.find_one({"_id": key})
         if found is None or not found["opted_out"]:
             return None
+        if message.data.consent_at is not None and found["at"] < message.data.consent_at:
+            return None  # conversation knew a later word than has come here
         if found["scope"] == "marketing" and not _marketing(account, message):
             return None
         return Refused(OPTED_OUT, REFUSALS["opted_out"], "opted_out")

@@ -24,9 +24,13 @@ def consumers(sends: Sends, access: Access, consents: Consents) -> list[Consumer
         (MESSAGES_OUTBOUND, sends.accept),
         (MESSAGES_DELIVERY, sends.receive),
         (AGENTS_EVENTS, access.learn),
-        (CONVERSATIONS_EVENTS, consents.learn),
     ]
-    return [Consumer(topic, f"{GROUP}.{topic.name}", handle) for topic, handle in handlers]
+    table = [Consumer(topic, f"{GROUP}.{topic.name}", handle) for topic, handle in handlers]
+    # few of a thread's events change consent
+    return [
+        *table,
+        Consumer(CONVERSATIONS_EVENTS, f"{GROUP}.consents", consents.learn, only=b'"consent.changed"'),
+    ]
 
 
 def tail(settings: Settings, hub: Hub, access: Access, positions: dict[Position, int]) -> Tail:

@@ -67,6 +67,7 @@ def write(
     """Put a message of ours on the timeline and have it sent; without an `agent` it is automatic."""
     seq = _tell(draft, message_id, channel, route, words, agent, contact_id)
     current = draft.thread.current
+    consent = draft.thread.standing(route.provider, route.account, route.address.value).consent
     draft.thread = replace(draft.thread, last_at=max(draft.thread.last_at or draft.now, draft.now))
     draft.caused.append(
         MessageSend(
@@ -86,6 +87,7 @@ def write(
                 agent=agent,
                 automatic=agent is None,
                 human_agent=words.human_agent,
+                consent_at=consent.at if consent else None,
             ),
             personal=OutboundPersonal(
                 to=route.address,

@@ -108,6 +108,18 @@ async def test_in_one_batch_the_latest_counts(notifier: Notifier, consents: Cons
     assert notifier.provider.asked == ["a"]
 
 
+@pytest.mark.parametrize(("known", "goes"), [(0, False), (1, False), (2, True)])
+async def test_a_start_that_conversation_knew_and_notifier_does_not_yet_counts(
+    notifier: Notifier, consents: Consents, known: float, *, goes: bool
+) -> None:
+    await learn(consents, changed(1))
+    message = reply("a")
+    data = message.data.model_copy(update={"consent_at": at(known)})
+    await notifier.accept(message.model_copy(update={"data": data}))
+    await notifier.send_all()
+    assert (notifier.provider.asked == ["a"]) is goes
+
+
 async def test_another_number_or_account_is_not_meant(notifier: Notifier, consents: Consents) -> None:
     await learn(consents, changed(1, to="+15551230002"), changed(1, account="other"))
     await notifier.accept(reply("a"))

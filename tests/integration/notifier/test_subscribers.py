@@ -15,5 +15,5 @@ async def test_no_two_consumers_share_a_group_so_that_one_rebalances_alone(
         "notifier.messages.outbound",
         "notifier.messages.delivery",
         "notifier.agents.events",
-        "notifier.conversations.events",
+        "notifier.consents",
     }

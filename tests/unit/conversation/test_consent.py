@@ -16,9 +16,10 @@ from schemas.routing import RoutingRequest
 from services.conversation.domain.consent import Line, Word, keyword, opted_out, settle
 from services.conversation.domain.draft import Draft, TimelineRow
 from services.conversation.domain.model import Consent, Thread
+from services.conversation.domain.replies import Words, write
 from services.conversation.domain.rules import SHOW_DELIVERY, Known, attach
 from services.conversation.domain.timers import next_due
-from tests.unit.conversation.builders import INBOXES, at, commands, empty, message, received
+from tests.unit.conversation.builders import INBOXES, at, commands, draft, empty, message, received
 
 NUMBER = Identifier(kind=IdentifierKind.PHONE, value="+15551230001", verified=True)
 SMS = Line("twilio-sms", "demo", Channel.SMS, NUMBER)
@@ -153,6 +154,15 @@ def test_start_opts_in_again_and_a_repeat_changes_nothing() -> None:
     again = received(change.thread, message("start-2", "START", seconds=7))
     assert commands(again, ConsentChanged) == []
     assert SMS.standing(again.thread).consent == Consent(opted_out=False, at=at(7), source="customer")
+
+
+def test_a_reply_carries_the_time_of_the_word_by_which_it_may_be_sent() -> None:
+    thread = received(stopped(opened()), message("start", "START", seconds=6)).thread
+    for known, expected in ((opened(), None), (thread, at(6))):
+        change = draft(known, 9)
+        write(change, ids.derive("reply"), Channel.SMS, known.routes[Channel.SMS], Words("Hello"))
+        (send,) = commands(change, MessageSend)
+        assert send.data.consent_at == expected
 
 
 def test_a_late_start_from_before_the_stop_changes_nothing() -> None:
