@@ -49,7 +49,7 @@ class TwilioError(Exception):
 _REFUSALS = {
     Mode.FAIL: (500, 20500, "Internal Server Error"),
     Mode.RATE_LIMITED: (429, 20429, "Too Many Requests"),
-    Mode.REJECT: (400, 21610, "Attempt to send to unsubscribed recipient"),
+    Mode.REJECT: (400, 21614, "'To' number is not a valid mobile number"),
 }
 
 
@@ -65,7 +65,7 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
             account = _account(accounts, account_sid, request, form)
             form |= _content(account, form)
             if blocklist.blocks(account.address, form["To"]):
-                raise TwilioError(*_REFUSALS[Mode.REJECT])
+                raise TwilioError(400, 21610, "Attempt to send to unsubscribed recipient")
             mode = _accepted(await behaviours.take(account))
         except TwilioError as error:
             return error.response()

@@ -191,6 +191,15 @@ def test_what_twilio_calls_a_stop_is_one_in_any_language() -> None:
     assert opted_out(received(opened(), item).thread, SMS) is not None
 
 
+def test_a_preference_set_in_whatsapp_is_about_marketing_and_introduces_nobody() -> None:
+    item = message("preference", "[marketing messages: stop]", channel=Channel.WHATSAPP, automatic=True)
+    item = item.model_copy(update={"data": item.data.model_copy(update={"consent": "stop"})})
+    change = received(empty(), item)
+    (event,) = commands(change, ConsentChanged)
+    assert (event.data.opted_out, event.data.scope) == (True, "marketing")
+    assert change.thread.routes == {}
+
+
 # --- what providers report ----------------------------------------------------------------------
 
 
