@@ -11,7 +11,7 @@ from services.chassis.templates import Template, UnfitTemplate, choose
 from services.conversation.domain.consent import Line, refusing
 from services.conversation.domain.model import Consent, Route, Thread
 from services.conversation.domain.replies import Words
-from services.conversation.domain.window import Window, heard_at, window
+from services.conversation.domain.window import Window, window
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def words_of(
         return Words(_filled(template, parameters), template=use)
     free = window(thread, line, now)
     if free is Window.SHUT:
-        raise _outside_window(line, heard_at(thread, line), templates)
+        raise _outside_window(line, line.heard_at(thread), templates)
     return Words(reply.text, human_agent=free is Window.PEOPLE)
 
 

@@ -75,6 +75,16 @@ class Line:
         """Return how the two stand."""
         return thread.standing(self.provider, self.account, self.address.value)
 
+    def heard_at(self, thread: Thread) -> datetime | None:
+        """Return when the Customer last wrote by it; where the provider's time is not kept, ours."""
+        known = self.standing(thread).heard_at
+        if known is not None:
+            return known
+        route = thread.routes.get(self.channel)
+        if route is None or (route.provider, route.account) != (self.provider, self.account):
+            return None
+        return route.at if route.address.value == self.address.value else None
+
 
 def line_of(message: MessageIdentified) -> Line:
     """Return the line a Customer's message came by."""
@@ -132,8 +142,8 @@ def _lifted_by_writing(thread: Thread, line: Line) -> bool:
 
 def reported(draft: Draft, line: Line, at: datetime) -> None:
     """Learn from a provider's refusal at `at` that the address has opted out."""
-    heard_at = line.standing(draft.thread).heard_at
-    if line.scope == "all" and heard_at is not None and heard_at > at:
+    heard_at = line.heard_at(draft.thread)
+    if line.scope == "all" and line.channel is not Channel.SMS and heard_at is not None and heard_at > at:
         return  # they have written since
     current = draft.thread.current
     word = Consent(opted_out=True, at=at, source="provider")

@@ -54,9 +54,9 @@ def receive(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbo
 
 def _introduces(draft: Draft, message: MessageIdentified, word: consent.Word | None) -> bool:
     """A keyword is answered where it came from, if they wrote nothing else; START always."""
-    return word is consent.Word.START or (
-        word is not None and message.data.channel not in draft.thread.routes
-    )
+    if word is None or message.data.automatic:
+        return False
+    return word is consent.Word.START or message.data.channel not in draft.thread.routes
 
 
 def _effect(draft: Draft, weight: Weight, inboxes: Mapping[str, Inbox]) -> Inbound:

@@ -39,25 +39,11 @@ def note(draft: Draft, message: MessageIdentified) -> None:
         draft.thread = draft.thread.with_standing(replace(standing, heard_at=data.sent_at))
 
 
-def heard_at(thread: Thread, line: Line) -> datetime | None:
-    """Return when the Customer last wrote on this line, by the provider's time."""
-    known = line.standing(thread).heard_at
-    if known is not None:
-        return known
-    route = thread.routes.get(line.channel)  # what was kept before standings were
-    here = route is not None and (route.provider, route.account, route.address.value) == (
-        line.provider,
-        line.account,
-        line.address.value,
-    )
-    return route.at if route is not None and here else None
-
-
 def window(thread: Thread, line: Line, now: datetime) -> Window:
     """Return whether free text may be sent on this line now."""
     if line.channel not in _WINDOWED:
         return Window.OPEN
-    last = heard_at(thread, line)
+    last = line.heard_at(thread)
     if last is not None and now < last + _FREE:
         return Window.OPEN
     people = line.channel in _PEOPLE_MAY and last is not None and now < last + _BY_PEOPLE

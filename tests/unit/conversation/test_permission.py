@@ -10,7 +10,7 @@ from services.chassis.templates import Template
 from services.conversation.domain.consent import Line, take
 from services.conversation.domain.model import Consent, Route, Thread
 from services.conversation.domain.replies import Words
-from services.conversation.domain.window import Window, heard_at, window
+from services.conversation.domain.window import Window, window
 from services.conversation.permission import Reply, TemplateAsked, words_of
 from tests.unit.conversation.builders import PROVIDERS, at, draft, empty, message, received
 
@@ -90,19 +90,19 @@ def test_people_may_answer_for_a_week_under_their_tag(channel: Channel) -> None:
 def test_the_window_counts_the_latest_own_message_by_the_provider_s_time() -> None:
     thread = wrote(Channel.WHATSAPP, seconds=100)
     late = wrote(Channel.WHATSAPP, thread, seconds=500, sent=50)
-    assert heard_at(late, line(Channel.WHATSAPP)) == at(100)
+    assert line(Channel.WHATSAPP).heard_at(late) == at(100)
     for nothing in ({"kind": "reaction"}, {"automatic": True}, {"direction": "outbound"}):
         after = wrote(Channel.WHATSAPP, thread, seconds=500, **nothing)
-        assert heard_at(after, line(Channel.WHATSAPP)) == at(100)
+        assert line(Channel.WHATSAPP).heard_at(after) == at(100)
     thanks = wrote(Channel.WHATSAPP, thread, seconds=500, text="Thanks!")
-    assert heard_at(thanks, line(Channel.WHATSAPP)) == at(500)
+    assert line(Channel.WHATSAPP).heard_at(thanks) == at(500)
 
 
 def test_a_thread_from_before_windows_were_kept_goes_by_its_route() -> None:
     thread = replace(wrote(Channel.WHATSAPP, seconds=100), standings=())
-    assert heard_at(thread, line(Channel.WHATSAPP)) == at(100)
+    assert line(Channel.WHATSAPP).heard_at(thread) == at(100)
     other = replace(line(Channel.WHATSAPP), account="other")
-    assert heard_at(thread, other) is None
+    assert other.heard_at(thread) is None
     assert window(thread, other, at(101)) is Window.SHUT
 
 
