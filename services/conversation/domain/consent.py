@@ -134,10 +134,11 @@ def heed(draft: Draft, message: MessageIdentified, word: Word | None) -> None:
 
 
 def _lifted_by_writing(thread: Thread, line: Line) -> bool:
-    """Who had blocked us, and now writes, does so no more; on SMS only START says so."""
+    """Who had blocked us, and now writes, does so no more; a STOP is taken back by a START only."""
     known = opted_out(thread, line)
-    blocked = known is not None and known.source == "provider" and line.scope == "all"
-    return blocked and line.channel is not Channel.SMS
+    if known is None or line.scope != "all" or line.channel is Channel.SMS:
+        return False
+    return known.source == "provider" or line.provider not in _BY_KEYWORD
 
 
 def reported(draft: Draft, line: Line, at: datetime) -> None:

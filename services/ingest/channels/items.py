@@ -82,7 +82,7 @@ def received(
         "sent_at": at,
         "received_at": arrival.at,
         "automatic": automatic,
-        **({"consent": consent} if consent else {}),
+        **({"consent": consent} if consent is not None else {}),
     }
     value = _written("message.received", record_id, arrival, data=data, personal=personal)
     return Received(record_id, value, key, raw)

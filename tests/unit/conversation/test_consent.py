@@ -270,6 +270,21 @@ def test_who_had_blocked_us_and_writes_again_may_be_answered() -> None:
     assert opted_out(told(change.thread, status(15, code="551"), MESSENGER).thread, MESSENGER) is None
 
 
+def by_telegram(key: str, *, seconds: float, word: str | None = None) -> MessageIdentified:
+    item = message(key, seconds=seconds, automatic=word is not None)
+    changed = {"provider": "telegram", "channel": Channel.TELEGRAM, "consent": word}
+    return item.model_copy(update={"data": item.data.model_copy(update=changed)})
+
+
+def test_who_blocks_a_bot_opts_out_until_they_let_it_in_or_write() -> None:
+    telegram = Line("telegram", "demo", Channel.TELEGRAM, NUMBER)
+    thread = received(empty(), by_telegram("first", seconds=1)).thread
+    blocked = received(thread, by_telegram("block", seconds=5, word="stop")).thread
+    assert opted_out(blocked, telegram) is not None
+    for again in (by_telegram("start", seconds=9, word="start"), by_telegram("again", seconds=9)):
+        assert opted_out(received(blocked, again).thread, telegram) is None
+
+
 # --- HELP ---------------------------------------------------------------------------------------
 
 RULE = attach(lambda _provider, account: "Call us on +1 555 000 1111." if account == "demo" else None)
