@@ -18,9 +18,10 @@ from rich.console import Console
 from deploy.local.calls import Caller, call, followed
 from deploy.local.simulator.registry import STAND_INS, stand_in
 from deploy.local.simulator.standin import Writing
+from deploy.local.simulator.twilio import PROVIDER as TWILIO
 from deploy.local.stack import Stack, StackError
 from deploy.local.visitors import Visitors
-from deploy.local.webhooks import Webhook, chat_message, chat_session
+from deploy.local.webhooks import Webhook, chat_message, chat_session, heard
 from schemas.common import Channel
 from services.chassis.accounts import Account, Accounts, AccountsError
 
@@ -58,7 +59,10 @@ def send(stack: Stack, channel: str, sender: str, text: str) -> httpx.Response:
     """Post the webhook, print request and answer, and return the answer; raises StackError."""
     account = account_of(Accounts.load(stack.accounts_file), channel)
     webhook = _webhook(stack, account, channel, sender, text)
-    return _told(stack, webhook)
+    print(webhook.curl(stack.url), end="\n\n")
+    if account.provider == TWILIO:
+        post(stack, heard(account, sender or stand_in(channel).sender, text))
+    return _answered(stack, webhook)
 
 
 def play(stack: Stack, caller: Caller) -> httpx.Response:
@@ -67,7 +71,8 @@ def play(stack: Stack, caller: Caller) -> httpx.Response:
     answers: list[httpx.Response] = []
 
     def tell(webhook: Webhook) -> str:
-        answers.append(_told(stack, webhook))
+        print(webhook.curl(stack.url), end="\n\n")
+        answers.append(_answered(stack, webhook))
         return answers[-1].text
 
     for _ in followed(call(account, stack.public_url, caller), tell):
@@ -75,8 +80,7 @@ def play(stack: Stack, caller: Caller) -> httpx.Response:
     return next((answer for answer in answers if not answer.is_success), answers[-1])
 
 
-def _told(stack: Stack, webhook: Webhook) -> httpx.Response:
-    print(webhook.curl(stack.url), end="\n\n")
+def _answered(stack: Stack, webhook: Webhook) -> httpx.Response:
     answer = post(stack, webhook)
     Console().print(
         f"{answer.status_code} {answer.reason_phrase}", style="green" if answer.is_success else "red"

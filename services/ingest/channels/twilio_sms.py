@@ -13,7 +13,7 @@ from schemas.common import Attachment, Channel, DeliveryStatus, Identifier
 from services.chassis.accounts import Account
 from services.chassis.identifiers import InvalidIdentifier, identifier
 from services.chassis.text import line
-from services.ingest.channels.items import Said, our_id, received, reported
+from services.ingest.channels.items import ConsentWord, Said, our_id, received, reported
 from services.ingest.channels.twilio import addressee, parameters, verify
 from services.ingest.webhook import Arrival, BadItem, Item, Unreadable, Webhook
 
@@ -40,6 +40,8 @@ _STATUSES = {
     "failed": DeliveryStatus.FAILED,
     "canceled": DeliveryStatus.FAILED,
 }
+_CONSENTS: dict[str, ConsentWord] = {"STOP": "stop", "START": "start", "HELP": "help"}
+"""OptOutType of a Messaging Service with Advanced Opt-Out, whose keywords can be any words."""
 
 
 def parse(webhook: Webhook, arrival: Arrival) -> Sequence[Item]:
@@ -89,6 +91,7 @@ def _message(given: Mapping[str, str], arrival: Arrival, account: Account) -> It
         identifiers=identifiers,
         key=next((known.value for known in identifiers if known.kind == "phone"), identifiers[0].value),
         name=given.get("ProfileName"),
+        consent=_CONSENTS.get(given.get("OptOutType", "").upper()),
     )
 
 

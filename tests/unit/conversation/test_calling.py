@@ -29,7 +29,7 @@ from services.conversation.domain import decisions, lifecycle
 from services.conversation.domain.calling import KEPT_CALLS
 from services.conversation.domain.draft import Draft, RowPatch, TimelineRow
 from services.conversation.domain.model import Conversation, Thread
-from services.conversation.domain.rules import ATTACH, ForgottenCallError, UnknownInboxError
+from services.conversation.domain.rules import ATTACH, ForgottenCallError, Known, UnknownInboxError
 from services.conversation.domain.timers import next_due, tick
 from tests.unit.conversation.builders import (
     CUSTOMER,
@@ -126,7 +126,8 @@ CONNECTED = [
 
 def told(thread: Thread, item: MessageIdentified, known: int | None = None) -> tuple[Draft, bool]:
     change = Draft(thread, item.id, item.correlation, ATTACH.moment(item), item.home)
-    return change, ATTACH.decide(change, item, known, INBOXES)
+    row = None if known is None else Known(known)
+    return change, ATTACH.decide(change, item, row, INBOXES)
 
 
 def heard(items: Sequence[MessageIdentified], thread: Thread | None = None) -> tuple[Thread, dict[str, Any]]:
