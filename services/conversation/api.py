@@ -20,6 +20,7 @@ from services.conversation.domain import lifecycle
 from services.conversation.domain.model import Conversation
 from services.conversation.domain.rules import Inboxes
 from services.conversation.domain.table import Action
+from services.conversation.files import Files
 from services.conversation.inputs import (
     CloseInput,
     NoteInput,
@@ -44,6 +45,7 @@ class Parts:
     commands: Commands
     once: Once
     inboxes: Inboxes
+    files: Files
 
 
 def routes(parts: Parts) -> APIRouter:
@@ -97,7 +99,10 @@ def _reads(parts: Parts) -> APIRouter:
         caller: Agent, customer_id: str, limit: Limit = 50, cursor: str | None = None
     ) -> dict[str, Any]:
         await parts.access.customer(caller, customer_id)
-        return await page(store.timeline, {"home": customer_id}, TIMELINE_ORDER, limit, cursor, timeline_view)
+        found = await page(
+            store.timeline, {"home": customer_id}, TIMELINE_ORDER, limit, cursor, timeline_view
+        )
+        return await parts.files.described(found)
 
     @router.get("/v1/webchat/{account}/messages")
     async def visitor_messages(
@@ -106,7 +111,8 @@ def _reads(parts: Parts) -> APIRouter:
         if visitor.account != account:
             raise Problem(403, "Forbidden", f"the token is for the widget {visitor.account}")
         own = {"account": account, "address": visitor.visitor_id, "channel": "chat"}
-        return await page(store.timeline, own, TIMELINE_ORDER, limit, cursor, visitor_view)
+        found = await page(store.timeline, own, TIMELINE_ORDER, limit, cursor, visitor_view)
+        return await parts.files.described(found)
 
     return router
 
@@ -118,7 +124,8 @@ def _words(parts: Parts) -> APIRouter:
     async def reply(request: Request, caller: Agent, conversation_id: str, body: ReplyInput) -> Response:
         async def run(command: UUID) -> Answer:
             found = await parts.access.conversation(caller, conversation_id)
-            message = await parts.commands.reply(found, caller, command, Reply(body.text, body.channel))
+            wanted = await _wanted(parts, caller, body)
+            message = await parts.commands.reply(found, caller, command, wanted)
             return Answer(202, {"message_id": str(message)})
 
         return await parts.once.once(request, caller.subject, body.model_dump(mode="json"), run)
@@ -129,7 +136,7 @@ def _words(parts: Parts) -> APIRouter:
             await parts.access.customer(caller, customer_id)
             own = await parts.access.inboxes(caller)
             seen = [inbox for name, inbox in parts.inboxes.items() if own is None or name in own]
-            wanted = Reply(body.text, body.channel)
+            wanted = await _wanted(parts, caller, body)
             sent = await parts.commands.message(customer_id, caller, command, wanted, seen)
             return Answer(202, {"message_id": str(sent)})
 
@@ -145,6 +152,11 @@ def _words(parts: Parts) -> APIRouter:
         return await parts.once.once(request, caller.subject, body.model_dump(mode="json"), run)
 
     return router
+
+
+async def _wanted(parts: Parts, caller: Principal, body: ReplyInput) -> Reply:
+    files = await parts.files.uploaded(caller, [str(each.id) for each in body.attachments])
+    return Reply(body.text, body.channel, tuple(file.attachment() for file in files))
 
 
 Act = Callable[[Conversation, Principal, UUID], Awaitable[Conversation]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from schemas import ids
-from schemas.common import Channel
+from schemas.common import Attachment, Channel
 from schemas.conversations import Status
 from services.chassis.auth import Principal, Role
 from services.chassis.inboxes import Inbox
@@ -25,6 +25,7 @@ class Reply:
 
     text: str
     channel: Channel | None = None
+    attachments: tuple[Attachment, ...] = ()
 
 
 class Commands:
@@ -222,7 +223,13 @@ def _may_reply(conversation: Conversation, caller: Principal) -> None:
 def _reply(draft: Draft, caller: Principal, message_id: UUID, reply: Reply) -> None:
     channel, route = _route(draft.thread, reply.channel)
     replies.reply(
-        draft, message_id=message_id, agent=caller.subject, channel=channel, route=route, text=reply.text
+        draft,
+        message_id=message_id,
+        agent=caller.subject,
+        channel=channel,
+        route=route,
+        text=reply.text,
+        attachments=reply.attachments,
     )
 
 

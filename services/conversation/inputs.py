@@ -1,10 +1,11 @@
 """Bodies of conversation's routes."""
 
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from schemas.common import Attachment, Channel
+from schemas.common import Channel
 from services.chassis.text import clean
 
 LONGEST_TEXT = 50_000
@@ -32,12 +33,18 @@ class Input(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Uploaded(Input):
+    """A file that the caller has uploaded."""
+
+    id: UUID
+
+
 class ReplyInput(Input):
-    """A reply. `attachments` and `template` come with the channels that can send them."""
+    """A reply. `template` comes with the channels that can send one."""
 
     text: Text
     channel: Channel | None = None
-    attachments: tuple[Attachment, ...] = Field(default=(), max_length=0)
+    attachments: tuple[Uploaded, ...] = Field(default=(), max_length=10)
 
 
 class NoteInput(Input):

@@ -21,6 +21,7 @@ from services.chassis.loops import every
 from services.notifier import metrics
 from services.notifier.channels import Means, Refused, Retry, Sent, Unknown
 from services.notifier.channels import Send as Request
+from services.notifier.channels.sending import Files, NoFiles
 from services.notifier.domain import Evidence, RetryRules, Send, finish, postpone, source_of
 from services.notifier.handlers import Sends
 from services.notifier.settings import NotifierSettings
@@ -54,6 +55,7 @@ class Sending:
     settings: NotifierSettings
     clock: Clock = utc_now
     spread: Callable[[], float] = random.random
+    files: Files = field(default_factory=NoFiles)
     _wakes: dict[str, asyncio.Event] = field(default_factory=dict)
     _resting: dict[str, datetime] = field(default_factory=dict)
     """Until when an account whose provider takes nothing from it is left alone, by this replica."""
@@ -191,7 +193,7 @@ class Sending:
         try:
             message = MessageSend.model_validate_json(claimed.record or b"")
             async with asyncio.timeout(self.settings.send_timeout_seconds):
-                return await request(Means(self.client, callback), account, message)
+                return await request(Means(self.client, callback, self.files), account, message)
         except (Refused, Retry, Unknown) as outcome:
             return outcome
         except TimeoutError:

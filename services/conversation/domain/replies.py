@@ -48,7 +48,10 @@ def reply(
             "delivery": DeliveryStatus.QUEUED,
         },
         personal=MessagePersonal(
-            address=route.address, text=text, subject=route.subject, attachments=attachments
+            address=route.address,
+            text=text,
+            subject=route.subject,
+            attachments=tuple(each.model_copy(update={"blob": None}) for each in attachments),
         ),
     )
     fields = {
@@ -58,7 +61,7 @@ def reply(
         "direction": "outbound",
         "type": "text",
         "text": text,
-        "attachments": [item.model_dump(mode="json", exclude_none=True) for item in attachments],
+        "attachments": [each.shown() for each in attachments],
         "address": route.address.value,
         "agent": agent,
         "late": False,
