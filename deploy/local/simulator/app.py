@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import httpx
 from fastapi import APIRouter, FastAPI
 
-from deploy.local.simulator import mime, twilio, whatsapp
+from deploy.local.simulator import media, mime, twilio, whatsapp
 from deploy.local.simulator.behaviour import Behaviour, Behaviours
 from deploy.local.simulator.callbacks import Callbacks, Post
 from deploy.local.simulator.sent import Entry, Sent
@@ -39,6 +39,7 @@ def build_simulator(
         twilio.router(accounts, behaviours, sent, callbacks),
         whatsapp.router(accounts, behaviours, sent, callbacks),
         mime.router(accounts, behaviours, sent),
+        media.router(accounts, media.Shelf(), local_url, PREFIX),
         _controls(behaviours, sent),
     ):
         app.include_router(routes, prefix=PREFIX)
