@@ -76,10 +76,13 @@ class Downloads:
         return Downloaded(answer.content, answer.headers.get("content-type"))
 
     async def get(self, url: str, account: Account, source: Source, most_bytes: int) -> httpx.Response:
-        """Return the answer at the end of the redirects; every hop is judged, and given only its own."""
-        for _ in range(MOST_REDIRECTS + 1):
+        """Return the answer at the end of the redirects; every hop is judged.
+
+        Credentials go with the first request alone: a redirect leads to storage, which takes none.
+        """
+        for hop in range(MOST_REDIRECTS + 1):
             ours = _under(url, account.api_base)
-            own = ours or _of(url, source.hosts)
+            own = hop == 0 and (ours or _of(url, source.hosts))
             answer = await exchange(
                 self.providers if ours else self.outside,
                 "GET",
@@ -108,9 +111,10 @@ class Downloads:
 
 def _under(url: str, base: str | None) -> bool:
     """Tell whether the URL is below the address that an admin gave for the account's API."""
-    if base is None or not url.startswith(base.rstrip("/") + "/"):
+    parsed = httpx.URL(url)  # as it is asked for: without `..`
+    if base is None or not str(parsed).startswith(base.rstrip("/") + "/"):
         return False
-    path = httpx.URL(url).raw_path.decode("ascii", "replace")
+    path = parsed.raw_path.decode("ascii", "replace")
     return not {"..", "."} & set(unquote(unquote(path)).replace("\\", "/").split("/"))
 
 
