@@ -4,7 +4,7 @@ from schemas.topics import MESSAGES_INBOUND
 from services.chassis.delivery import Consumer
 from services.ingest.fetching import Fetching
 
-GROUP = "ingest-attachments"
+GROUP = "ingest.attachments"
 
 
 def consumers(fetching: Fetching) -> list[Consumer]:

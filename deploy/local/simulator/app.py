@@ -39,7 +39,7 @@ def build_simulator(
         twilio.router(accounts, behaviours, sent, callbacks),
         whatsapp.router(accounts, behaviours, sent, callbacks),
         mime.router(accounts, behaviours, sent),
-        media.router(accounts, media.Shelf(), local_url, PREFIX),
+        media.router(accounts, media.Shelf(), PREFIX),
         _controls(behaviours, sent),
     ):
         app.include_router(routes, prefix=PREFIX)

@@ -42,29 +42,28 @@ class Shelf:
         return len(self._files[name][0]) if name in self._files else None
 
 
-def router(accounts: Accounts, shelf: Shelf, local_url: str, prefix: str) -> APIRouter:
-    """Return the routes of media; `local_url` and `prefix` are where they are reached."""
+def router(accounts: Accounts, shelf: Shelf, prefix: str) -> APIRouter:
+    """Return the routes of media. What they refer to is where they were asked, under `prefix`."""
     routes = APIRouter()
-    base = f"{local_url.rstrip('/')}{prefix}"
 
     @routes.put("/media/{name}", status_code=204)
     async def lay_down(name: str, request: Request) -> Response:
         shelf.put(name, await request.body(), request.headers.get("content-type", UNKNOWN))
         return Response(status_code=204)
 
-    routes.include_router(_twilio(accounts, shelf, base))
-    routes.include_router(_whatsapp(accounts, shelf, base))
+    routes.include_router(_twilio(accounts, shelf, prefix))
+    routes.include_router(_whatsapp(accounts, shelf, prefix))
     return routes
 
 
-def _twilio(accounts: Accounts, shelf: Shelf, base: str) -> APIRouter:
+def _twilio(accounts: Accounts, shelf: Shelf, prefix: str) -> APIRouter:
     routes = APIRouter()
 
     @routes.get(f"/{twilio.PROVIDER}/2010-04-01/Accounts/{{sid}}/Messages/{{message}}/Media/{{name}}")
     async def twilio_media(sid: str, message: str, name: str, request: Request) -> Response:  # noqa: ARG001  (any message's)
         if not twilio.is_known(accounts, sid, request):
             return twilio.TwilioError(401, 20003, "Authenticate").response()
-        return RedirectResponse(f"{base}/{twilio.PROVIDER}/storage/{name}", 307)
+        return RedirectResponse(f"{_base(request, prefix)}/{twilio.PROVIDER}/storage/{name}", 307)
 
     @routes.get(f"/{twilio.PROVIDER}/storage/{{name}}")
     async def twilio_storage(name: str, request: Request) -> Response:
@@ -75,7 +74,7 @@ def _twilio(accounts: Accounts, shelf: Shelf, base: str) -> APIRouter:
     return routes
 
 
-def _whatsapp(accounts: Accounts, shelf: Shelf, base: str) -> APIRouter:
+def _whatsapp(accounts: Accounts, shelf: Shelf, prefix: str) -> APIRouter:
     routes = APIRouter()
 
     @routes.get(f"/{whatsapp.PROVIDER}/{{version}}/{{media_id}}")
@@ -85,7 +84,7 @@ def _whatsapp(accounts: Accounts, shelf: Shelf, base: str) -> APIRouter:
         size = shelf.size(media_id)
         if size is None:
             return whatsapp.GraphError(400, 100, "Unsupported get request").response()
-        url = f"{base}/{whatsapp.PROVIDER}/storage/files/{media_id}"
+        url = f"{_base(request, prefix)}/{whatsapp.PROVIDER}/storage/files/{media_id}"
         return JSONResponse({"messaging_product": "whatsapp", "id": media_id, "url": url, "file_size": size})
 
     @routes.get(f"/{whatsapp.PROVIDER}/storage/files/{{media_id}}")
@@ -109,6 +108,10 @@ def _whatsapp(accounts: Accounts, shelf: Shelf, base: str) -> APIRouter:
         return JSONResponse({"id": media_id})
 
     return routes
+
+
+def _base(request: Request, prefix: str) -> str:
+    return f"{str(request.base_url).rstrip('/')}{prefix}"
 
 
 def _known_to_whatsapp(accounts: Accounts, request: Request) -> bool:

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from schemas.inbound import MessageReceived
 from services.chassis.accounts import Accounts
-from services.chassis.blobs import Blobs
+from services.chassis.blobs import blob_store, contents, shared_database
 from services.chassis.mongo import connect
 from services.chassis.topics import create_topics
 from services.ingest.app import build_app
