@@ -18,6 +18,7 @@ class Channel(StrEnum):
     MESSENGER = "messenger"
     INSTAGRAM = "instagram"
     TELEGRAM = "telegram"
+    LINE = "line"
     VOICE = "voice"
 
 
@@ -48,6 +49,7 @@ class IdentifierKind(StrEnum):
     MESSENGER = "messenger"
     INSTAGRAM = "instagram"
     TELEGRAM = "telegram"
+    LINE = "line"
     VISITOR = "visitor"
     EXTERNAL = "external"
 

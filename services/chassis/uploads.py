@@ -15,6 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from services.chassis.attachments import Attachments, File, State
 from services.chassis.body import read_body
 from services.chassis.filetypes import safe_name, sniffed
+from services.chassis.overdue import Limit
 from services.chassis.problems import Problem, invalid
 from services.chassis.settings import Settings
 
@@ -37,19 +38,19 @@ class Upload:
         return hashlib.sha256(self.data).hexdigest()
 
 
-async def read_upload(request: Request, settings: Settings, seconds: float) -> Upload:
+async def read_upload(request: Request, settings: Settings, slow: Limit) -> Upload:
     """Return the file in the request.
 
     `multipart/form-data` with one file, or the body itself with its Content-Type and its name in
     `Content-Disposition` (RFC 6266) or, percent-encoded, in `X-Filename`. Raises Problem 413, 408, 422.
     """
-    limit = settings.attachment_most_bytes
+    most = settings.attachment_most_bytes
     kind = request.headers.get("content-type", "")
     form = kind.partition(";")[0].strip().lower() == "multipart/form-data"
-    body = await read_body(request.headers, request.receive, limit + (_FORM_BYTES if form else 0), seconds)
+    body = await read_body(request.headers, request.receive, most + (_FORM_BYTES if form else 0), slow)
     upload = await _of_form(request, body) if form else Upload(body, kind or None, _name(request))
-    if len(upload.data) > limit:
-        raise Problem(413, "Content Too Large", f"a file may have at most {limit} bytes")
+    if len(upload.data) > most:
+        raise Problem(413, "Content Too Large", f"a file may have at most {most} bytes")
     if not upload.data:
         raise invalid("file", "is empty")
     return upload

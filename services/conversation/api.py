@@ -28,7 +28,9 @@ from services.conversation.inputs import (
     ReplyInput,
     TopicsInput,
     TransferInput,
+    TypingInput,
 )
+from services.conversation.signals import Signals
 from services.conversation.store import Store, conversation_of
 from services.conversation.views import conversation_view, timeline_view, visitor_view
 
@@ -46,6 +48,7 @@ class Parts:
     once: Once
     inboxes: Inboxes
     files: Files
+    signals: Signals
 
 
 def routes(parts: Parts) -> APIRouter:
@@ -56,6 +59,7 @@ def routes(parts: Parts) -> APIRouter:
     router.include_router(_plain_actions(parts))
     router.include_router(_actions(parts))
     router.include_router(_labels(parts))
+    router.include_router(_signals(parts))
     router.include_router(_later())
     return router
 
@@ -157,6 +161,18 @@ def _words(parts: Parts) -> APIRouter:
 async def _wanted(parts: Parts, caller: Principal, body: ReplyInput) -> Reply:
     files = await parts.files.uploaded(caller, [str(each.id) for each in body.attachments])
     return Reply(body.text, body.channel, tuple(file.attachment() for file in files))
+
+
+def _signals(parts: Parts) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/v1/conversations/{conversation_id}/typing", status_code=204)
+    async def typing(caller: Agent, conversation_id: str, body: TypingInput | None = None) -> Response:
+        found = await parts.access.conversation(caller, conversation_id)
+        await parts.signals.typing(found, caller, typing=(body or TypingInput()).typing)
+        return Response(status_code=204)
+
+    return router
 
 
 Act = Callable[[Conversation, Principal, UUID], Awaitable[Conversation]]

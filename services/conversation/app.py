@@ -24,6 +24,7 @@ from services.conversation.files import routes as file_routes
 from services.conversation.handlers import Threads
 from services.conversation.loops import count_current, fire_timers, sweep_outboxes
 from services.conversation.settings import ConversationSettings
+from services.conversation.signals import Signals
 from services.conversation.store import Store
 from services.conversation.subscribers import consumers
 
@@ -51,7 +52,7 @@ def build_app(
     once = Once(database, clock)
     commands = Commands(threads, settings.decision_wait_seconds)
 
-    router = routes(Parts(store, access, commands, once, inboxes, files))
+    router = routes(Parts(store, access, commands, once, inboxes, files, Signals(publisher, clock)))
     router.include_router(file_routes(files, once, settings, clock))
     service: Service
 

@@ -12,6 +12,7 @@ from services.chassis.clock import Clock
 from services.chassis.idempotency import Answer
 from services.chassis.idempotency import Commands as Once
 from services.chassis.mongo import Document
+from services.chassis.overdue import Limit
 from services.chassis.problems import invalid, not_found
 from services.chassis.serving import pending, served
 from services.chassis.uploads import Upload, keep, read_upload
@@ -84,6 +85,7 @@ def _owner(caller: Principal | Visitor) -> str:
 def routes(files: Files, once: Once, settings: ConversationSettings, clock: Clock) -> APIRouter:
     """Return the routes of attachments."""
     router = APIRouter()
+    slow = Limit(settings.body_timeout_seconds)
 
     @router.get("/v1/attachments/{attachment_id}")
     async def attachment(caller: Caller, attachment_id: str) -> Response:
@@ -93,7 +95,7 @@ def routes(files: Files, once: Once, settings: ConversationSettings, clock: Cloc
     @router.post("/v1/attachments", status_code=201)
     async def upload(request: Request, caller: Agent) -> Response:
         """Take a file to be sent with a reply, as the body or in a form."""
-        sent = await read_upload(request, settings, settings.body_timeout_seconds)
+        sent = await read_upload(request, settings, slow)
         return await once.once(
             request, caller.subject, _named(sent), _keeping(files, sent, caller, settings, clock)
         )

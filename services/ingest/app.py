@@ -26,6 +26,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.sources import Downloads
 from services.ingest.store import FetchJobs, MongoVisitors
 from services.ingest.subscribers import consumers
+from services.ingest.taking import Taking
 from services.ingest.visitors import Visitors, random_visitor_id
 
 
@@ -40,6 +41,7 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     publisher = KafkaPublisher(settings, "ingest")
     store = MongoVisitors(database)
     intake = Intake(accounts, publisher, blobs, clock, uuid4)
+    taking = Taking(intake, settings)
     visitors = Visitors(store, timedelta(days=settings.visitor_lifetime_days), random_visitor_id)
     outside, providers = outside_client(settings), httpx.AsyncClient(trust_env=False)
     jobs = FetchJobs(attachments)
@@ -56,8 +58,8 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
         Service(
             name="ingest",
             settings=settings,
-            router=routes(intake, visitors, attachments, settings),
-            front=lambda app: Front(app, intake, settings),
+            router=routes(taking, visitors, attachments, settings),
+            front=lambda app: Front(app, taking),
             publisher=publisher,
             database=database,
             consumers=consumers(fetching),
@@ -73,10 +75,10 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
 
 
 def routes(
-    intake: Intake, visitors: Visitors, attachments: Attachments, settings: IngestSettings
+    taking: Taking, visitors: Visitors, attachments: Attachments, settings: IngestSettings
 ) -> APIRouter:
     """Return all routes; the visitors' come first, their paths being the narrower ones."""
     router = APIRouter()
-    router.include_router(webchat_api.build_router(intake, visitors, attachments, settings))
-    router.include_router(api.build_router(intake, settings))
+    router.include_router(webchat_api.build_router(taking.intake, visitors, attachments, settings))
+    router.include_router(api.build_router(taking))
     return router

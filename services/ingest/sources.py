@@ -3,7 +3,8 @@
 Twilio: MediaUrl, with the account's credentials on twilio.com only; it redirects to storage elsewhere.
 https://www.twilio.com/docs/messaging/api/media-resource. WhatsApp: GET /{media-id} gives a URL that lives
 for minutes, both with the bearer token; Meta, Cloud API, Media. Telegram: getFile, then
-/file/bot<token>/<file_path>; https://core.telegram.org/bots/api#getfile. Other providers' URLs need nothing.
+/file/bot<token>/<file_path>; https://core.telegram.org/bots/api#getfile. LINE: the content of a message,
+with the bearer token; it answers 202 while it prepares it. Other providers' URLs need nothing.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ _LOOK_UP_BYTES = 100_000
 _EARLY_TRIES = 3
 """Twilio names media that its own storage has only some seconds later."""
 _WHATSAPP, _TELEGRAM = "https://graph.facebook.com", "https://api.telegram.org"
+_LINE = "https://api-data.line.me"
 _WHATSAPP_VERSION = "v23.0"
 
 
@@ -71,7 +73,7 @@ class Downloads:
             raise GivenUp("address_not_allowed") from None
         except (httpx.HTTPError, TimeoutError) as error:
             raise Later(type(error).__name__) from None
-        if not answer.is_success:
+        if answer.status_code != httpx.codes.OK:
             raise _meaning(answer, early=source.early and job.attempts <= _EARLY_TRIES)
         return Downloaded(answer.content, answer.headers.get("content-type"))
 
@@ -128,7 +130,7 @@ def _of(url: str, domains: tuple[str, ...]) -> bool:
 
 def _meaning(answer: httpx.Response, *, early: bool, looked_up: bool = False) -> GivenUp | Later:
     status = answer.status_code
-    if status in (408, 425, 429) or answer.is_server_error:
+    if status in (202, 408, 425, 429) or answer.is_server_error:
         after = answer.headers.get("retry-after", "")
         return Later(str(status), float(after) if after.isascii() and after.isdigit() else None)
     if status in (404, 410):
@@ -148,6 +150,10 @@ def _bearer(account: Account) -> Mapping[str, str]:
     return {"Authorization": f"Bearer {account.secrets.get('access_token', '')}"}
 
 
+def _line_bearer(account: Account) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {account.secrets.get('channel_access_token', '')}"}
+
+
 async def _whatsapp_url(downloads: Downloads, account: Account, job: Job) -> str:
     base = (account.api_base or _WHATSAPP).rstrip("/")
     found = await downloads.document(f"{base}/{_WHATSAPP_VERSION}/{quote(job.where, safe='')}", account)
@@ -157,7 +163,7 @@ async def _whatsapp_url(downloads: Downloads, account: Account, job: Job) -> str
 
 async def _telegram_url(downloads: Downloads, account: Account, job: Job) -> str:
     base = (account.api_base or _TELEGRAM).rstrip("/")
-    token = quote(account.secrets.get("bot_token") or account.secrets.get("token", ""), safe=":")
+    token = quote(account.secrets.get("token", ""), safe=":")
     answer = await downloads.document(
         f"{base}/bot{token}/getFile?file_id={quote(job.where, safe='')}", account
     )
@@ -166,6 +172,11 @@ async def _telegram_url(downloads: Downloads, account: Account, job: Job) -> str
         raise GivenUp("expired")
     _fits(found.get("file_size"), downloads)
     return f"{base}/file/bot{token}/{quote(_text(found.get('file_path')), safe='/')}"
+
+
+async def _line_url(_: Downloads, account: Account, job: Job) -> str:
+    base = (account.api_base or _LINE).rstrip("/")
+    return f"{base}/v2/bot/message/{quote(job.where, safe='')}/content"
 
 
 def _fits(size: object, downloads: Downloads) -> None:
@@ -185,5 +196,6 @@ SOURCES: Mapping[str, Source] = {
     "twilio-voice": _TWILIO,
     "whatsapp": Source(("facebook.com", "fbsbx.com", "whatsapp.net"), _bearer, _whatsapp_url),
     "telegram": Source(look_up=_telegram_url),
+    "line": Source(("line.me",), _line_bearer, _line_url),
 }
 LOOKED_UP = frozenset(name for name, source in SOURCES.items() if source.look_up is not None)

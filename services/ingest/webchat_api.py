@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.common import Attachment
 from schemas.envelope import rfc3339
+from schemas.signals import VisitorTyping
 from services.chassis.accounts import Account
 from services.chassis.attachments import Attachments
 from services.chassis.attachments import visitors as visitors_files
@@ -18,6 +19,7 @@ from services.chassis.auth import Visitor, authenticator, unauthorized
 from services.chassis.auth import visitor as bearer_of_visitor
 from services.chassis.body import read_body
 from services.chassis.faults import is_transient
+from services.chassis.overdue import Limit
 from services.chassis.problems import Problem, invalid, not_found, not_yet, unavailable
 from services.chassis.uploads import keep, read_upload
 from services.ingest.channels import webchat
@@ -30,8 +32,9 @@ from services.ingest.visitors import VisitorRecord, Visitors
 from services.ingest.webhook import BadItem
 
 _LIMIT_BYTES = 1_000_000
+_SIGNALS_BURST, _SIGNALS_PER_MINUTE = 30, 60
 _BASE = "/v1/webchat/{account}"
-_LATER = frozenset({"typing", "read", "rating"})
+_LATER = frozenset({"read", "rating"})
 Body = TypeVar("Body", bound=BaseModel)
 Result = TypeVar("Result")
 
@@ -42,6 +45,8 @@ def build_router(
     """Return the visitors' routes."""
     router = APIRouter()
     sessions = RateLimit(settings.webchat_sessions_burst, settings.webchat_sessions_per_minute)
+    signals = RateLimit(_SIGNALS_BURST, _SIGNALS_PER_MINUTE)
+    slow = Limit(settings.body_timeout_seconds)
     messages = RateLimit(settings.webchat_messages_burst, settings.webchat_messages_per_minute)
     uploads = RateLimit(settings.webchat_uploads_burst, settings.webchat_uploads_per_minute)
 
@@ -49,8 +54,8 @@ def build_router(
     async def start_session(account: str, request: Request) -> Response:
         with counted(webchat.PROVIDER):
             widget = _widget(intake, account)
-            _limit(sessions, request.client.host if request.client else "")
-            asked = await _body(request, webchat.SessionRequest, settings)
+            _spare(sessions, request.client.host if request.client else "")
+            asked = await _body(request, webchat.SessionRequest, slow)
             visitor = await _started(visitors, asked, widget, intake)
             tokens = authenticator(request).visitors
             token = tokens.issue(widget.account, visitor.visitor_id, visitor.expires_at)
@@ -64,23 +69,23 @@ def build_router(
         with counted(webchat.PROVIDER):
             widget = _widget(intake, account)
             visitor = await _visitor(request, widget)
-            _limit(messages, visitor.visitor_id)
+            _spare(messages, visitor.visitor_id)
             arrival = intake.arrival(widget)
-            posted = await _body(request, webchat.ChatMessage, settings)
+            posted = await _body(request, webchat.ChatMessage, slow)
             known = await _known(visitors, visitor)
             identifiers, name = (known.identifiers, known.name) if known else ((), None)
             files = await _files(attachments, visitor, [str(each.id) for each in posted.attachments])
             item = webchat.message(posted, visitor.visitor_id, identifiers, name, arrival, files)
             await published(webchat.PROVIDER, arrival, lambda: intake.publish([item], arrival))
-            return JSONResponse({"message_id": str(item.record.id)}, 202)
+            return JSONResponse({"message_id": item.id}, 202)
 
     @router.post(f"{_BASE}/attachments", status_code=201)
     async def upload(account: str, request: Request) -> Response:
         """Take a file of the visitor's, as the body or in a form."""
         with counted(webchat.PROVIDER):
             visitor = await _visitor(request, _widget(intake, account))
-            _limit(uploads, visitor.visitor_id)
-            sent = await read_upload(request, settings, settings.body_timeout_seconds)
+            _spare(uploads, visitor.visitor_id)
+            sent = await read_upload(request, settings, slow)
             owner = visitors_files(visitor.account, visitor.visitor_id)
             file = await _kept(
                 keep(
@@ -94,7 +99,17 @@ def build_router(
             )
             return JSONResponse(file.attachment().shown(), 201)
 
-    @router.post(f"{_BASE}/{{action}}", summary="typing, read, rating: in a later version")
+    @router.post(f"{_BASE}/typing", status_code=204, openapi_extra=webchat.schema(webchat.Typing))
+    async def post_typing(account: str, request: Request) -> Response:
+        with counted(webchat.PROVIDER):
+            widget = _widget(intake, account)
+            visitor = await _visitor(request, widget)
+            _spare(signals, visitor.visitor_id)
+            asked = await _body(request, webchat.Typing, slow)
+            await _told(intake, webchat.typing(asked, visitor.visitor_id, intake.arrival(widget)))
+            return Response(status_code=204)
+
+    @router.post(f"{_BASE}/{{action}}", summary="read, rating: in a later version")
     async def later(account: str, action: str, request: Request) -> Response:
         with counted(webchat.PROVIDER):
             await _visitor(request, _widget(intake, account))
@@ -103,6 +118,15 @@ def build_router(
             raise not_yet(f"POST …/{action}")
 
     return router
+
+
+async def _told(intake: Intake, signal: VisitorTyping) -> None:
+    try:
+        await intake.signal(signal)
+    except Exception as error:
+        if is_transient(error):
+            raise unavailable("the message log") from error
+        raise
 
 
 def _widget(intake: Intake, account: str) -> Account:
@@ -161,9 +185,9 @@ async def _known(visitors: Visitors, visitor: Visitor) -> VisitorRecord | None:
         raise
 
 
-async def _body(request: Request, model: type[Body], settings: IngestSettings) -> Body:
+async def _body(request: Request, model: type[Body], limit: Limit) -> Body:
     """Read and validate the body; 422 names each wrong field, 413 and 408 as for webhooks."""
-    raw = await read_body(request.headers, request.receive, _LIMIT_BYTES, settings.body_timeout_seconds)
+    raw = await read_body(request.headers, request.receive, _LIMIT_BYTES, limit)
     try:
         return model.model_validate(read_json(raw) if raw.strip() else {})
     except BadItem:
@@ -184,7 +208,7 @@ def _invalid(error: ValidationError) -> Problem:
     return Problem(422, "Unprocessable Content", detail, errors=errors)
 
 
-def _limit(limit: RateLimit, caller: str) -> None:
+def _spare(limit: RateLimit, caller: str) -> None:
     wait = limit.wait_seconds(caller, time.monotonic())
     if wait:
         headers: dict[str, Any] = {"Retry-After": str(math.ceil(wait))}

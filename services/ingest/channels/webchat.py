@@ -25,6 +25,8 @@ from pydantic import (
 )
 
 from schemas.common import Attachment, Identifier, IdentifierKind
+from schemas.ids import derive
+from schemas.signals import VisitorTyping, VisitorTypingData, VisitorTypingPersonal
 from services.chassis.accounts import Account
 from services.chassis.identifiers import InvalidIdentifier, identifier
 from services.chassis.text import clean
@@ -91,6 +93,14 @@ class ChatMessage(BaseModel):
     @classmethod
     def _says_something(cls, text: str, info: ValidationInfo) -> str:
         return text if info.data.get("attachments") else _not_blank(text)
+
+
+class Typing(BaseModel):
+    """That the visitor types, or has stopped."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    typing: bool = True
 
 
 class SessionRequest(BaseModel):
@@ -164,6 +174,17 @@ def message(
         identifiers=[visitor, *known],
         key=visitor_id,
         name=name,
+    )
+
+
+def typing(asked: Typing, visitor_id: str, arrival: Arrival) -> VisitorTyping:
+    """Return the signal that the visitor types."""
+    return VisitorTyping(
+        id=derive("visitor.typing", arrival.correlation),
+        occurred_at=arrival.received_at,
+        correlation=arrival.correlation,
+        data=VisitorTypingData(account=arrival.account.account, typing=asked.typing),
+        personal=VisitorTypingPersonal(visitor=visitor_id),
     )
 
 

@@ -14,7 +14,7 @@ from services.ingest.sources import Downloads
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FILE = b"\x89PNG\r\n\x1a\n" + bytes(40)
-SECRETS = {"account_sid": "AC1", "auth_token": "token", "access_token": "bearer-1", "bot_token": "7:AA"}
+SECRETS = {"account_sid": "AC1", "auth_token": "token", "access_token": "bearer-1", "token": "7:AA"}
 BASIC = "Basic QUMxOnRva2Vu"
 MEDIA = "https://api.twilio.com/2010-04-01/Accounts/AC1/Messages/MM1/Media/ME1"
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -151,6 +151,16 @@ async def test_telegram_turns_a_file_id_into_a_path() -> None:
     result = {"ok": True, "result": {"file_id": "u/1", "file_path": "photos/a b.jpg", "file_size": 48}}
     world = World({asked: httpx.Response(200, json=result), f"{base}/file/bot7:AA/photos/a%20b.jpg": found()})
     assert await world.fetch(account("telegram"), job("telegram", "u/1", Place.MEDIA)) == FILE
+
+
+async def test_line_gives_the_content_of_a_message_once_it_is_prepared() -> None:
+    url = "https://api-data.line.me/v2/bot/message/42/content"
+    ours = account("line").model_copy(update={"secrets": {"channel_access_token": "line-1"}})
+    world = World({url: found()})
+    assert await world.fetch(ours, job("line", "42", Place.MEDIA)) == FILE
+    assert world.outside[0].headers["authorization"] == "Bearer line-1"
+    with pytest.raises(Later):
+        await World({url: httpx.Response(202)}).fetch(ours, job("line", "42", Place.MEDIA))
 
 
 async def test_a_provider_without_anything_special_is_just_asked() -> None:
