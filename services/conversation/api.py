@@ -1,7 +1,7 @@
 """HTTP routes: parse, authorise, call."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from services.chassis.idempotency import Commands as Once
 from services.chassis.pages import Limit, page
 from services.chassis.problems import Problem, invalid, not_yet
 from services.conversation.access import Access
-from services.conversation.commands import Commands, Reply
+from services.conversation.commands import Commands
 from services.conversation.domain import lifecycle
 from services.conversation.domain.model import Conversation
 from services.conversation.domain.rules import Inboxes
@@ -30,6 +30,7 @@ from services.conversation.inputs import (
     TransferInput,
     TypingInput,
 )
+from services.conversation.permission import Reply
 from services.conversation.signals import Signals
 from services.conversation.store import Store, conversation_of
 from services.conversation.views import conversation_view, timeline_view, visitor_view
@@ -160,7 +161,7 @@ def _words(parts: Parts) -> APIRouter:
 
 async def _wanted(parts: Parts, caller: Principal, body: ReplyInput) -> Reply:
     files = await parts.files.uploaded(caller, [str(each.id) for each in body.attachments])
-    return Reply(body.text, body.channel, tuple(file.attachment() for file in files))
+    return replace(body.wanted, attachments=tuple(file.attachment() for file in files))
 
 
 def _signals(parts: Parts) -> APIRouter:

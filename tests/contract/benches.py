@@ -29,6 +29,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.store import FetchJobs
 from services.ingest.subscribers import consumers as ingest_consumers
 from services.notifier.access import Access as NotifierAccess
+from services.notifier.consents import Consents
 from services.notifier.feed.hub import Hub, Viewer
 from services.notifier.feed.positions import PARTITIONS
 from services.notifier.handlers import Sends
@@ -106,7 +107,7 @@ def conversation(database: Database, log: Log) -> Bench:
         )
 
     return Bench(
-        _handlers(conversation_consumers(threads, Access(store), lambda: NOW)),
+        _handlers(conversation_consumers(threads, Access(store), lambda: NOW, lambda *_: None)),
         [store.prepare],
         {
             "reply": lambda: threads.command(CUSTOMER, sent.causation, reply),
@@ -145,7 +146,7 @@ def notifier(database: Database, log: Log) -> Bench:
     sends = Sends(
         store,
         deduplicates=lambda _: False,
-        known_account=lambda provider, _: provider in {"twilio-sms", "mime"},
+        known_account=lambda provider, _: provider in {"twilio-sms", "whatsapp", "mime"},
         clock=lambda: NOW,
     )
     start = dict.fromkeys(PARTITIONS, 0)
@@ -159,6 +160,8 @@ def notifier(database: Database, log: Log) -> Bench:
                 hub.signal(delivery)
             else:
                 hub.receive(delivery)
+        if batch[0].topic == CONVERSATIONS_EVENTS.name:
+            await consents.learn(batch)
         return [HANDLED] * len(batch)
 
     async def shown() -> list[str]:
@@ -169,11 +172,12 @@ def notifier(database: Database, log: Log) -> Bench:
             items.append(desk.viewer.data(offered[0]))
         return items
 
-    table = _handlers(notifier_consumers(sends, NotifierAccess(database, hub.moved)))
+    consents = Consents(database)
+    table = _handlers(notifier_consumers(sends, NotifierAccess(database, hub.moved), consents))
     feeds: dict[str, BatchHandler] = dict.fromkeys(
         (CONVERSATIONS_EVENTS.name, ROUTING_DECISIONS.name, CHATS_SIGNALS.name), feed
     )
-    return Bench({**feeds, **table}, [store.prepare], hidden=frozenset({"record"}), shown=shown)
+    return Bench({**table, **feeds}, [store.prepare], hidden=frozenset({"record"}), shown=shown)
 
 
 SERVICES: dict[str, Callable[[Database, Log], Bench]] = {

@@ -38,7 +38,7 @@ _PAIR_LIMIT = 131056
 _PAIR_SECONDS = 6.0
 _SLOW_DOWN = frozenset({4, 80007, 130429, 131048, 131064})
 _TRANSIENT = frozenset({1, 2, 131000, 131016, 131057})
-_KINDS: dict[RefusalKind, frozenset[int]] = {
+KINDS: dict[RefusalKind, frozenset[int]] = {
     "outside_window": frozenset({131047}),
     "opted_out": frozenset({131050}),
     "invalid_recipient": frozenset({131021, 131026, 131030, 131062}),
@@ -84,7 +84,7 @@ async def _contents(means: Means, account: Account, message: MessageSend) -> lis
     text = message.personal.text
     files = await load(means, message.personal.attachments)
     if not files:
-        return [media.text(text)]
+        return [_content(message)]
     uploaded = [(file, await _upload(means, account, file)) for file in files]
     captioned = media.takes_caption(files[0], text)
     contents: list[Mapping[str, Any]] = [] if captioned or not text.strip() else [media.text(text)]
@@ -120,6 +120,16 @@ def _authorization(account: Account) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret(account, 'access_token')}"}
 
 
+def _content(message: MessageSend) -> dict[str, Any]:
+    use = message.personal.template
+    if use is None:
+        return media.text(message.personal.text)
+    parameters = [{"type": "text", "text": value} for value in use.parameters]
+    body = [{"type": "body", "parameters": parameters}] if parameters else []
+    template = {"name": use.name, "language": {"code": use.language}, "components": body}
+    return {"type": "template", "template": template}
+
+
 def _recipient(to: Identifier) -> dict[str, str]:
     """Return the number's digits as `to`, or the business-scoped user id as `recipient`."""
     digits = to.value.removeprefix("+")
@@ -152,7 +162,7 @@ def _meaning(answer: httpx.Response) -> Exception:
     throttled = code in _SLOW_DOWN or answer.status_code == httpx.codes.TOO_MANY_REQUESTS
     if throttled or code in _TRANSIENT or error.get("is_transient") is True:
         return Retry(retry_after(answer), str(code), whole_account=throttled)
-    kind = next((kind for kind, codes in _KINDS.items() if code in codes), None)
+    kind = next((kind for kind, codes in KINDS.items() if code in codes), None)
     if kind is None and answer.is_server_error:
         return unexplained(answer)
     return refused(code, kind or "rejected")
