@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import Field
 
@@ -79,12 +80,21 @@ class BlobRef(Model):
 class Attachment(Model):
     """A file that came with a message: stored (`blob`), or still at the provider (`url`, `media_id`)."""
 
+    id: UUID | None = None
+    """That of an uploaded file. Other files' ids follow from the message (`ids.attachment_id`), those of
+    recordings from the call (`ids.recording_id`)."""
     content_type: str | None = None
     filename: str | None = None
     size: Whole | None = None
     url: str | None = None
     media_id: str | None = None
     blob: BlobRef | None = None
+
+    def shown(self) -> dict[str, str | int]:
+        """Return what people see of it: never where it is."""
+        return self.model_dump(
+            mode="json", exclude_none=True, include={"id", "content_type", "filename", "size"}
+        )
 
 
 class DeliveryStatus(StrEnum):

@@ -39,7 +39,7 @@ MESSAGES_INBOUND = Topic(
     "the sender's address",
     inbound.MessageReceived,
     ("ingest",),
-    ("identity",),
+    ("identity", "ingest"),
     retention=WEEK,
 )
 MESSAGES_IDENTIFIED = Topic(
@@ -91,7 +91,7 @@ DEADLETTERS = Topic(
     "deadletters",
     "the original key",
     deadletters.AnyDeadLetter,
-    ("identity", "conversation", "router", "notifier"),
+    ("ingest", "identity", "conversation", "router", "notifier"),
     (),
     retention=WEEK,
     dead_letter=None,

@@ -105,9 +105,14 @@ class _Line:
         sid = "RE" + uuid4().hex
         return {
             "RecordingSid": sid,
-            "RecordingUrl": f"https://api.twilio.com/2010-04-01/Accounts/AC0/Recordings/{sid}",
+            "RecordingUrl": f"{self.public_url}/dev/providers{self._api}/Recordings/{sid}",
             "RecordingDuration": "7",
         }
+
+    @property
+    def _api(self) -> str:
+        account = self.account.secrets.get("account_sid", "")
+        return f"/{self.account.provider}/2010-04-01/Accounts/{account}"
 
     def after_message(self, record: ET.Element, recording: dict[str, str]) -> Iterator[Webhook]:
         """Give what comes once a message is recorded: neither names the caller."""

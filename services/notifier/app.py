@@ -7,6 +7,8 @@ import httpx
 from fastapi import FastAPI
 
 from services.chassis.accounts import Accounts
+from services.chassis.attachments import Attachments
+from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.loops import every
@@ -23,6 +25,9 @@ from services.notifier.feed.log import Log
 from services.notifier.feed.positions import Position
 from services.notifier.feed.resume import Resume
 from services.notifier.feed.stream import Streams
+from services.notifier.files import PATH as FILES_PATH
+from services.notifier.files import Links, StoredFiles
+from services.notifier.files import routes as file_routes
 from services.notifier.handlers import NO_REQUEST, Sends
 from services.notifier.loops import abandon, observe, recover, sweep
 from services.notifier.sending import Sending
@@ -46,6 +51,14 @@ def build_app(
     publisher = publisher or KafkaPublisher(settings, NAME)
     database = database if database is not None else connect(settings, NAME)
     client = client or provider_client(settings)
+    shared = shared_database(settings)
+    blobs = blob_store(settings, shared)
+    links = Links(
+        settings.file_link_secret.get_secret_value(),
+        f"{settings.public_url.rstrip('/')}/{NAME}{FILES_PATH.removesuffix('{token}')}",
+        timedelta(hours=settings.file_link_hours),
+        clock,
+    )
     accounts = Accounts.load(settings.accounts_file, settings.provider_api_base)
 
     store = Store(database, publisher, clock, timedelta(days=settings.parked_days))
@@ -68,6 +81,7 @@ def build_app(
         lambda provider: SENDERS[provider].send if provider in SENDERS else None,
         settings,
         clock,
+        files=StoredFiles(blobs, links.make),
         forbids=consents.forbids,
     )
     sends.on_work = sending.wake
@@ -91,11 +105,13 @@ def build_app(
         starts = {place: max(first, end - settings.ring_records) for place, (first, end) in bounds.items()}
         hub.begin(starts, ends)
 
+    router = routes(Parts(streams, access, store, settings.stream_write_seconds))
+    router.include_router(file_routes(Attachments(shared, blobs), links))
     return build(
         Service(
             name=NAME,
             settings=settings,
-            router=routes(Parts(streams, access, store, settings.stream_write_seconds)),
+            router=router,
             publisher=publisher,
             database=database,
             consumers=consumers(sends, access, consents),
@@ -108,7 +124,7 @@ def build_app(
                 partial(every, 60.0, abandon(sends, settings), "sends without account"),
                 partial(every, 15.0, observe(store), "measures"),
             ],
-            on_stop=[client.aclose],
+            on_stop=[client.aclose, shared.client.close],
         )
     )
 

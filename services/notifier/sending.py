@@ -21,6 +21,7 @@ from services.chassis.loops import every
 from services.notifier import metrics
 from services.notifier.channels import Means, Refused, Retry, Sent, Unknown
 from services.notifier.channels import Send as Request
+from services.notifier.channels.sending import Files, NoFiles
 from services.notifier.consents import Forbids, nobody_opted_out
 from services.notifier.domain import Evidence, RetryRules, Send, finish, postpone, source_of
 from services.notifier.handlers import Sends
@@ -55,6 +56,7 @@ class Sending:
     settings: NotifierSettings
     clock: Clock = utc_now
     spread: Callable[[], float] = random.random
+    files: Files = field(default_factory=NoFiles)
     forbids: Forbids = nobody_opted_out
     """Asked just before each request."""
     _wakes: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -196,7 +198,7 @@ class Sending:
             if (forbidden := await self._forbidden(account, message)) is not None:
                 return forbidden
             async with asyncio.timeout(self.settings.send_timeout_seconds):
-                return await request(Means(self.client, callback), account, message)
+                return await request(Means(self.client, callback, self.files), account, message)
         except (Refused, Retry, Unknown) as outcome:
             return outcome
         except TimeoutError:

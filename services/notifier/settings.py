@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from services.chassis.settings import Settings
 
@@ -12,6 +12,12 @@ class NotifierSettings(Settings):
 
     provider_api_base: str | None = Field(
         None, description="base of all providers' sending APIs (`<base>/<provider>`); unset: their own"
+    )
+    file_link_secret: SecretStr = Field(
+        SecretStr(""), description="signs links to files that providers fetch (HS256); at least 32 bytes"
+    )
+    file_link_hours: float = Field(
+        24.0, gt=0, description="how long such a link is valid; a provider may fetch late"
     )
     sends_at_once: int = Field(8, gt=0, description="requests at a time to one account, per replica")
     send_timeout_seconds: float = Field(10.0, gt=0, description="longest wait for a provider's answer")

@@ -74,7 +74,12 @@ async def test_who_leaves_a_message_is_shown_once_with_all_that_was_said_and_wai
     assert [name for name, _ in told].count("call.ended") == 1
     assert told[-1][1]["text"] == item["text"] == "My lamp <b>hums</b> & flickers"
     assert (item["channel"], item["direction"]) == ("voice", "inbound")
-    assert [file["content_type"] for file in item["attachments"]] == ["audio/x-wav"]
+    (recording,) = item["attachments"]
+    path = f"/conversation/v1/attachments/{recording['id']}"
+    file = await until(
+        lambda: branch.client.send("GET", path, by="lea"), lambda answer: answer.status_code == 200
+    )
+    assert file.content.startswith(b"RIFF")
     assert [(each["menu"], each["digits"]) for each in item["choices"]] == [("main", "9")]
     conversation = await branch.status(str(item["conversation_id"]), "new")
     (contact,) = conversation["contacts"]

@@ -7,9 +7,11 @@ Words come in any order and more than once. What a call is follows from the set 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from schemas.calls import CallChoice, CallEnd, CallStatus, CallStep, SpokenChoice
 from schemas.common import Attachment, Identifier
+from schemas.ids import recording_id
 from schemas.inbound import MessageIdentified
 
 MOST_PARTS = 60
@@ -150,7 +152,7 @@ def told(call: Call, message: MessageIdentified, step: CallStep) -> Call:
         answered=call.answered or step.answered,
         voicemail=call.voicemail or step.voicemail,
         chosen=_chosen(call.chosen, message, step),
-        recordings=_recordings(call.recordings, personal.attachments),
+        recordings=_recordings(call.recordings, personal.attachments, call.id),
         transcripts=_transcripts(call.transcripts, message),
     )
 
@@ -173,12 +175,16 @@ def _chosen(known: tuple[Chosen, ...], message: MessageIdentified, step: CallSte
     return tuple(sorted((*known, made), key=lambda each: each.choice.n))[:MOST_PARTS]
 
 
-def _recordings(known: tuple[Attachment, ...], files: Sequence[Attachment]) -> tuple[Attachment, ...]:
-    by_id = {file.media_id or file.url or "": file for file in known}
-    for file in files:
-        name = file.media_id or file.url or ""
-        if name not in by_id or (by_id[name].blob is None and file.blob is not None):
-            by_id[name] = file
+def _recordings(
+    known: tuple[Attachment, ...], files: Sequence[Attachment], call: str
+) -> tuple[Attachment, ...]:
+    """Add recordings as everybody may know them: by id, not by where they are."""
+    by_id = {
+        str(name): Attachment(id=name, content_type=file.content_type, filename=file.filename, size=file.size)
+        for file in files
+        if file.media_id and (name := recording_id(UUID(call), file.media_id))
+    }
+    by_id |= {str(file.id): file for file in known}
     return tuple(by_id[name] for name in sorted(by_id))[:MOST_PARTS]
 
 

@@ -196,7 +196,7 @@ def item(call: Call) -> dict[str, Any]:
         "account": call.account,
         "direction": _direction(call),
         "text": call.transcript,
-        "attachments": [file.model_dump(mode="json", exclude_none=True) for file in call.recordings],
+        "attachments": [file.shown() for file in call.recordings],
         "address": call.address.value,
         "received_at": call.received_at,
         "status": call.status,

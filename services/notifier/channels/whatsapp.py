@@ -13,11 +13,15 @@ import httpx
 from schemas.common import Identifier, IdentifierKind
 from schemas.outbound import MessageSend
 from services.chassis.accounts import Account
+from services.notifier.channels import whatsapp_media as media
+from services.notifier.channels.files import LoadedFile, load
 from services.notifier.channels.sending import (
     Means,
     RefusalKind,
+    Refused,
     Retry,
     Sent,
+    Unknown,
     base_url,
     document,
     post,
@@ -43,12 +47,31 @@ KINDS: dict[RefusalKind, frozenset[int]] = {
 
 
 async def send(means: Means, account: Account, message: MessageSend) -> Sent:
-    """Send by the messages endpoint; statuses come to the app's own webhook. See Send."""
+    """Send by the messages endpoint; statuses come to the app's own webhook. See Send.
+
+    Each attachment is a message of its own. All are uploaded before the first is sent; if a later one
+    fails then, what became of the whole is unknown, since a part of it is with the Customer.
+    """
+    contents = await _contents(means, account, message)
+    first = await _send(means, account, message, contents[0])
+    for content in contents[1:]:
+        try:
+            await _send(means, account, message, content)
+        except (Refused, Retry, Unknown) as error:
+            raise Unknown(f"the first part was sent, then: {error}") from error
+    return first
+
+
+async def _send(means: Means, account: Account, message: MessageSend, content: Mapping[str, Any]) -> Sent:
+    body = {
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        **_recipient(message.personal.to),
+        **content,
+        "biz_opaque_callback_data": str(message.data.message_id),
+    }
     answer = await post(
-        means.client,
-        f"{base_url(account, _BASE)}/{_VERSION}/{quote(account.address, safe='')}/messages",
-        json=_body(message),
-        headers={"Authorization": f"Bearer {secret(account, 'access_token')}"},
+        means.client, f"{_own_url(account)}/messages", json=body, headers=_authorization(account)
     )
     provider_message_id = _accepted_id(document(answer))
     if answer.is_success and provider_message_id:
@@ -56,21 +79,51 @@ async def send(means: Means, account: Account, message: MessageSend) -> Sent:
     raise _meaning(answer)
 
 
-def _body(message: MessageSend) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "messaging_product": "whatsapp",
-        "recipient_type": "individual",
-        **_recipient(message.personal.to),
-        **_content(message),
-        "biz_opaque_callback_data": str(message.data.message_id),
-    }
-    return body
+async def _contents(means: Means, account: Account, message: MessageSend) -> list[Mapping[str, Any]]:
+    """Return the text and the uploaded files as the messages they become."""
+    text = message.personal.text
+    files = await load(means, message.personal.attachments)
+    if not files:
+        return [_content(message)]
+    uploaded = [(file, await _upload(means, account, file)) for file in files]
+    captioned = media.takes_caption(files[0], text)
+    contents: list[Mapping[str, Any]] = [] if captioned or not text.strip() else [media.text(text)]
+    for number, (file, media_id) in enumerate(uploaded):
+        contents.append(media.message(file, media_id, text if captioned and number == 0 else ""))
+    return contents
+
+
+async def _upload(means: Means, account: Account, file: LoadedFile) -> str:
+    """Return the id under which the provider keeps the file. To upload it again does no harm."""
+    try:
+        answer = await post(
+            means.client,
+            f"{_own_url(account)}/media",
+            data={"messaging_product": "whatsapp", "type": file.content_type},
+            files={"file": (file.filename, file.data, file.content_type)},
+            headers=_authorization(account),
+        )
+    except Unknown as error:
+        raise Retry(None, "media_upload") from error
+    found = document(answer).get("id")
+    if answer.is_success and isinstance(found, str) and found:
+        return found
+    meaning = _meaning(answer)
+    raise Retry(None, "media_upload") if isinstance(meaning, Unknown) else meaning
+
+
+def _own_url(account: Account) -> str:
+    return f"{base_url(account, _BASE)}/{_VERSION}/{quote(account.address, safe='')}"
+
+
+def _authorization(account: Account) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret(account, 'access_token')}"}
 
 
 def _content(message: MessageSend) -> dict[str, Any]:
     use = message.personal.template
     if use is None:
-        return {"type": "text", "text": {"body": message.personal.text, "preview_url": False}}
+        return media.text(message.personal.text)
     parameters = [{"type": "text", "text": value} for value in use.parameters]
     body = [{"type": "body", "parameters": parameters}] if parameters else []
     template = {"name": use.name, "language": {"code": use.language}, "components": body}

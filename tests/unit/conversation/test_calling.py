@@ -184,7 +184,9 @@ def test_a_call_is_one_item_that_says_all_there_is_to_say() -> None:
         "direction": "inbound",
         "status": CallStatus.MISSED,
         "text": "My lamp is broken.",
-        "attachments": [RECORDING.model_dump(mode="json", exclude_none=True)],
+        "attachments": [
+            {"id": str(ids.recording_id(ids.derive("call", "CA1"), "RE1")), "content_type": "audio/x-wav"}
+        ],
         "choices": [
             {"n": 1, "menu": "main", "topic": "orders", "digits": "1"},
             {"n": 2, "menu": "main", "topic": "orders/damaged", "digits": "9"},

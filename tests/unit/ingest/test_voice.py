@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from schemas.calls import CallChoice
 from services.chassis.accounts import Account
 from services.ingest.app import menus_of
+from services.ingest.attachments import jobs
 from services.ingest.channels import twilio, twilio_voice
 from services.ingest.settings import IngestSettings
 from services.ingest.voice import twiml
@@ -172,6 +173,17 @@ def test_a_recording_finds_its_caller_though_twilio_does_not_name_them(
     assert item.record.data.call is not None
     assert first.record.data.call is not None
     assert item.record.data.call.call_id == first.record.data.call.call_id
+
+
+def test_a_recording_that_several_webhooks_tell_of_is_one_file(webhook: Make, arrival: Circumstances) -> None:
+    here, told = arrival("twilio-voice"), {"RecordingSid": "RE1", "RecordingUrl": "https://x.example/RE1"}
+    queries = ("step=recorded&menu=main&n=2", "step=recording&n=2", "step=transcription&n=2")
+    files = set[str]()
+    for query in queries:
+        (item,) = twilio_voice.parse(request(webhook, told, query), here)
+        assert isinstance(item, Received)
+        files |= {job.id for job in jobs(item.record, frozenset())}
+    assert len(files) == 1
 
 
 def test_without_menus_everybody_may_leave_a_message(webhook: Make, arrival: Circumstances) -> None:
