@@ -8,7 +8,7 @@ from typing import Protocol
 from urllib.parse import unquote
 from uuid import UUID
 
-from schemas.inbound import DeliveryReported, MessageReceived
+from schemas.inbound import DeliveryEcho, DeliveryReported, DeliveryWatermark, MessageReceived
 from services.chassis.accounts import Account, Accounts
 
 
@@ -79,9 +79,9 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A delivery report to publish under `key`."""
+    """A provider's word on messages of ours, to publish under `key`."""
 
-    record: DeliveryReported
+    record: DeliveryReported | DeliveryWatermark | DeliveryEcho
     key: str
 
 

@@ -3,11 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from schemas.common import Attachment, DeliveryStatus, Identifier
 from schemas.ids import derive, message_id
-from schemas.inbound import DeliveryData, DeliveryReported, InboundData, InboundPersonal, MessageReceived
+from schemas.inbound import (
+    DeliveryData,
+    DeliveryEcho,
+    DeliveryReported,
+    DeliveryWatermark,
+    InboundData,
+    InboundPersonal,
+    MessageReceived,
+    WatermarkData,
+    WatermarkPersonal,
+)
 from services.chassis.accounts import Account
 from services.chassis.text import clean, line, raw_form
 from services.ingest.webhook import Arrival, BadItem, Received, Reported
@@ -111,6 +122,45 @@ def reported(
         ),
     )
     return Reported(record, record.data.provider_message_id)
+
+
+def covered(
+    arrival: Arrival,
+    account: Account,
+    status: Literal[DeliveryStatus.DELIVERED, DeliveryStatus.READ],
+    recipient: Identifier,
+    *,
+    up_to: datetime,
+    at: datetime | None = None,
+) -> Reported:
+    """Return the word that all we sent to `recipient` until `up_to` has this status, since `at`."""
+    record = DeliveryWatermark(
+        id=derive("watermark", account.provider, account.account, recipient.value, status, up_to.isoformat()),
+        occurred_at=arrival.received_at,
+        correlation=arrival.correlation,
+        data=WatermarkData(
+            provider=account.provider,
+            account=account.account,
+            status=status,
+            up_to=up_to,
+            at=min(at or up_to, arrival.received_at),
+        ),
+        personal=WatermarkPersonal(recipient=recipient),
+    )
+    return Reported(record, recipient.value)
+
+
+def unclaimed(message: Received) -> Reported:
+    """Return an outbound message that may be one of our own sends, for whoever knows these."""
+    record = message.record
+    echo = DeliveryEcho(
+        id=record.id,
+        occurred_at=record.occurred_at,
+        correlation=record.correlation,
+        data=record.data,
+        personal=record.personal,
+    )
+    return Reported(echo, record.personal.provider_message_id)
 
 
 def provider_id(value: str) -> str:
