@@ -22,6 +22,7 @@ CHANGING = (
     "provider_key",
     "error_code",
     "error_detail",
+    "taken_at",
     "cause",
 )
 _FIXED = (
@@ -34,6 +35,7 @@ _FIXED = (
     "stored_at",
     "source",
     "lane",
+    "recipient",
 )
 
 
@@ -61,6 +63,11 @@ INDEXES = [
         partialFilterExpression={"state": State.WAITING.value},
     ),
     IndexModel("provider_key", name="provider_key", partialFilterExpression=_has("provider_key")),
+    IndexModel(
+        _ascending("recipient", "status"),
+        name="recipient",
+        partialFilterExpression=_has("recipient"),
+    ),
     IndexModel(
         _ascending("visitor", "stored_at"),
         name="visitor",

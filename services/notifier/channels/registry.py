@@ -15,6 +15,8 @@ class Sender:
     send: Send
     deduplicates: bool = False
     """Sending the same message id again is harmless, so a lost answer may be tried again."""
+    watermarks: bool = False
+    """It says of all messages to a person at once what became of them, up to a moment."""
 
 
 SENDERS: Mapping[str, Sender] = {
