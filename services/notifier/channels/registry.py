@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.notifier.channels import mime, twilio_sms, webchat, whatsapp
+from services.notifier.channels import instagram, messenger, mime, twilio_sms, webchat, whatsapp
 from services.notifier.channels.sending import Send
 
 
@@ -24,6 +24,8 @@ SENDERS: Mapping[str, Sender] = {
     for row in (
         Sender(twilio_sms.PROVIDER, twilio_sms.send),
         Sender(whatsapp.PROVIDER, whatsapp.send),
+        Sender(messenger.PROVIDER, messenger.send, watermarks=True),
+        Sender(instagram.PROVIDER, instagram.send),
         Sender(mime.PROVIDER, mime.send),
         Sender(webchat.PROVIDER, webchat.send, deduplicates=True),
     )

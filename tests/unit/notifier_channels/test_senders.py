@@ -28,6 +28,8 @@ SECRETS = {"account_sid": "AC1", "auth_token": "token-1", "access_token": "acces
 ADDRESSES = {
     "twilio-sms": ("sms", "+15550001111", ("phone", "+15551230001")),
     "whatsapp": ("whatsapp", "900100200300", ("whatsapp", "15551230001")),
+    "messenger": ("messenger", "100200300400", ("messenger", "PSID1")),
+    "instagram": ("instagram", "178400500600", ("instagram", "IGSID1")),
     "mime": ("email", "support@parley.example", ("email", "ann@mail.example.org")),
     "webchat": ("chat", "demo-widget", ("visitor", "v1")),
 }
@@ -162,7 +164,7 @@ async def test_web_chat_asks_nobody() -> None:
     assert await send("webchat", fails(AssertionError)) == Sent(str(OURS))
 
 
-@pytest.mark.parametrize("provider", ["twilio-sms", "whatsapp", "mime"])
+@pytest.mark.parametrize("provider", ["twilio-sms", "whatsapp", "messenger", "instagram", "mime"])
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
@@ -196,7 +198,7 @@ async def test_a_failure_without_the_providers_word_is_told_by_whether_it_may_ha
 @pytest.mark.parametrize(
     "body", [None, [], {}, {"sid": ""}, {"sid": 5}, {"messages": []}, {"messages": [5]}, "x"]
 )
-@pytest.mark.parametrize("provider", ["twilio-sms", "whatsapp"])
+@pytest.mark.parametrize("provider", ["twilio-sms", "whatsapp", "messenger", "instagram"])
 async def test_an_acceptance_without_an_id_is_unknown(provider: str, body: object) -> None:
     assert await outcome(provider, says(200, body)) == "unknown"
 
@@ -282,7 +284,7 @@ async def test_a_refusal_never_repeats_the_providers_words() -> None:
     assert (refused.value.code, refused.value.kind) == ("21211", "invalid_recipient")
 
 
-@pytest.mark.parametrize("provider", ["twilio-sms", "whatsapp", "mime"])
+@pytest.mark.parametrize("provider", ["twilio-sms", "whatsapp", "messenger", "instagram", "mime"])
 async def test_an_account_without_its_secret_is_broken_and_asks_nobody(provider: str) -> None:
     with pytest.raises(Refused) as refused:
         await send(provider, fails(AssertionError), account(provider, secrets={}))
