@@ -21,6 +21,7 @@ from deploy.local.webhooks import (
     WhatsAppSender,
     chat_message,
     chat_session,
+    direct_message,
     email,
     sms,
     whatsapp,
@@ -35,6 +36,8 @@ class Channel(StrEnum):
 
     SMS = "sms"
     WHATSAPP = "whatsapp"
+    MESSENGER = "messenger"
+    INSTAGRAM = "instagram"
     EMAIL = "email"
     CHAT = "chat"
 
@@ -42,12 +45,16 @@ class Channel(StrEnum):
 _PROVIDERS = {
     Channel.SMS: "twilio-sms",
     Channel.WHATSAPP: "whatsapp",
+    Channel.MESSENGER: "messenger",
+    Channel.INSTAGRAM: "instagram",
     Channel.EMAIL: "mime",
     Channel.CHAT: "webchat",
 }
 _SENDERS = {
     Channel.SMS: "+15551230001",
     Channel.WHATSAPP: "+15551230001",
+    Channel.MESSENGER: "7100200300400500",
+    Channel.INSTAGRAM: "9100200300400500",
     Channel.EMAIL: "ann@mail.example.org",
     Channel.CHAT: "ann",
 }
@@ -115,6 +122,8 @@ def _webhook(stack: Stack, account: Account, channel: Channel, sender: str, text
         case Channel.WHATSAPP:
             content = {"type": "text", "text": {"body": text}}
             return whatsapp(account, WhatsAppSender(sender), content, f"wamid.{unique}", now)
+        case Channel.MESSENGER | Channel.INSTAGRAM:
+            return direct_message(account, sender, text, f"m_{unique}", now)
         case Channel.EMAIL:
             return email(account, Mail(sender, text[:60], text, f"<{unique}@mail.example.org>"), now)
         case Channel.CHAT:

@@ -13,6 +13,7 @@ from deploy.local.webhooks import (
     Webhook,
     WhatsAppSender,
     chat_message,
+    direct_message,
     email,
     sms,
     sms_status,
@@ -75,6 +76,8 @@ class Composer:
                 return sms(account, self.stack.public_url, address, event.text, "SM" + unique)
             case Channel.WHATSAPP:
                 return self._cloud(event.who, {"type": "text", "text": {"body": event.text}})
+            case Channel.MESSENGER | Channel.INSTAGRAM:
+                return direct_message(account, address, event.text, f"m_{unique}", datetime.now(UTC))
             case Channel.CHAT:
                 return chat_message(account, self.tokens[event.who], event.text, unique)
             case Channel.EMAIL:

@@ -23,6 +23,8 @@ class Person(_Model):
     name: str
     sms: str | None = None
     whatsapp: str | None = None
+    messenger: str | None = None
+    instagram: str | None = None
     email: str | None = None
     chat: str | None = None
 

@@ -190,6 +190,10 @@ def _identifier(person: Person) -> str:
         return f"sms:{person.sms}"
     if person.whatsapp:
         return f"whatsapp:{person.whatsapp}"
+    if person.messenger:
+        return f"messenger:{person.messenger}"
+    if person.instagram:
+        return f"instagram:{person.instagram}"
     return f"email:{person.email}"
 
 

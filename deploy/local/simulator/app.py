@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import httpx
 from fastapi import APIRouter, FastAPI
 
-from deploy.local.simulator import mime, twilio, whatsapp
+from deploy.local.simulator import messenger, mime, twilio, whatsapp
 from deploy.local.simulator.behaviour import Behaviour, Behaviours
 from deploy.local.simulator.callbacks import Callbacks, Post
 from deploy.local.simulator.sent import Entry, Sent
@@ -38,6 +38,7 @@ def build_simulator(
     for routes in (
         twilio.router(accounts, behaviours, sent, callbacks),
         whatsapp.router(accounts, behaviours, sent, callbacks),
+        messenger.router(accounts, behaviours, sent, callbacks),
         mime.router(accounts, behaviours, sent),
         _controls(behaviours, sent),
     ):

@@ -23,6 +23,7 @@ from services.chassis.accounts import Account, Accounts
 
 PROVIDER = "whatsapp"
 _RETRIES = 4
+_FILES = frozenset({"image", "video", "audio", "document"})
 
 Json = dict[str, Any]
 
@@ -63,6 +64,8 @@ class ToSend:
     reply_to: str
     callback_data: str
     by_user_id: bool
+    attachment: str = ""
+    """Where the file is, of a message that is one."""
 
 
 def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Callbacks) -> APIRouter:
@@ -87,6 +90,7 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
             provider_message_id=wamid,
             in_reply_to=message.reply_to,
             callback_data=message.callback_data,
+            attachment=message.attachment,
         )
         callbacks.schedule(list(_statuses(account, callbacks.public_url, wamid, message, mode)))
         contact = {"input": message.to, "user_id" if message.by_user_id else "wa_id": message.to.lstrip("+")}
@@ -118,13 +122,17 @@ def _message(body: bytes) -> ToSend:
         document = json.loads(body)
         by_user_id = "to" not in document
         to = str(document["recipient"] if by_user_id else document["to"])
-        text = str(document["text"]["body"])
-    except (ValueError, KeyError, TypeError):
+        kind = str(document["type"])
+        content = document[kind]
+        text = str(content["body"] if kind == "text" else content.get("caption", ""))
+        attachment = str(content["link"]) if kind in _FILES else ""
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise GraphError(400, 100, "Invalid parameter") from None
-    if document.get("messaging_product") != "whatsapp" or not to or not text:
+    if document.get("messaging_product") != "whatsapp" or not to or not (text or attachment):
         raise GraphError(400, 100, "Invalid parameter")
     reply_to = str(document.get("context", {}).get("message_id", ""))
-    return ToSend(to, text, reply_to, str(document.get("biz_opaque_callback_data", "")), by_user_id)
+    callback_data = str(document.get("biz_opaque_callback_data", ""))
+    return ToSend(to, text, reply_to, callback_data, by_user_id, attachment)
 
 
 def _statuses(
