@@ -1,7 +1,8 @@
 """Words of providers that wait for the message they are about, in MongoDB.
 
-`parked` holds receipts and echoes, for some days; an echo until it is `due` to be shown. `watermarks` holds
-for each recipient the highest moment of each kind, as long as messages that it covers may still turn up.
+`parked` holds receipts and echoes, for some days; an echo until it is `due` to be shown. `parts` names the
+requests of a message before its last. `watermarks` holds for each recipient the highest moment of each
+kind, as long as messages that it covers may still turn up.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ class ParkedStore:
 
     def __init__(self, database: Database, publisher: Publisher, parked_for: timedelta) -> None:
         self._parked = database["parked"]
+        self._parts = database["parts"]
         self._watermarks = database["watermarks"]
         self._publisher = publisher
         self._parked_for = parked_for
@@ -36,7 +38,8 @@ class ParkedStore:
         """Create the indexes."""
         due = IndexModel("due", name="due", partialFilterExpression={"due": {"$exists": True}})
         await self._parked.create_indexes([IndexModel("key", name="key"), due, _EXPIRING])
-        await self._watermarks.create_indexes([_EXPIRING])
+        for collection in (self._parts, self._watermarks):
+            await collection.create_indexes([_EXPIRING])
 
     async def park(
         self,
@@ -84,6 +87,16 @@ class ParkedStore:
                 for echo in echoes
             ]
         )
+
+    async def note_parts(self, provider_keys: Iterable[str], now: datetime) -> None:
+        """Remember parts of our messages by the provider's names."""
+        expiry = {"$set": {_EXPIRY: now + self._parked_for}}
+        await bulk(self._parts, [UpdateOne({"_id": name}, expiry, upsert=True) for name in provider_keys])
+
+    async def parts_among(self, provider_keys: Iterable[str]) -> frozenset[str]:
+        """Return those of the names that are parts of our messages."""
+        found = self._parts.find({"_id": {"$in": list(provider_keys)}})
+        return frozenset([document["_id"] async for document in found])
 
     # --- watermarks -------------------------------------------------------------------------------
 

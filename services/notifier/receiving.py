@@ -12,7 +12,7 @@ from typing import Protocol
 from schemas.inbound import DeliveryEcho, DeliveryReported, DeliveryWatermark
 from services.chassis.clock import Clock, utc_now
 from services.chassis.delivery import HANDLED, Delivery, Outcome
-from services.notifier.domain import Send, State, Watermark, cover, merge
+from services.notifier.domain import Send, State, Watermark, cover, merge, provider_key
 from services.notifier.receipts import as_report, evidence_of, key_of, match, names_of
 
 MOST_TRIES = 50
@@ -50,6 +50,12 @@ class ReceiptStore(Protocol):
 
     async def unpark(self, receipts: Iterable[DeliveryReported | DeliveryEcho]) -> None:
         """Forget them."""
+
+    async def note_parts(self, provider_keys: Iterable[str], now: datetime) -> None:
+        """Remember parts of our messages by the provider's names."""
+
+    async def parts_among(self, provider_keys: Iterable[str]) -> frozenset[str]:
+        """Return those of the names that are parts of our messages."""
 
     async def due_echoes(self, now: datetime, limit: int) -> list[DeliveryEcho]:
         """Return echoes that waited long enough for their message."""
@@ -100,11 +106,17 @@ class Receiving:
         if not echoes:
             return
         unclaimed = {report.id for report in await self._apply([as_report(echo) for echo in echoes])}
-        others = [echo for echo in echoes if echo.id in unclaimed]
+        parts = await self.store.parts_among(key_of(as_report(echo)) for echo in echoes)
+        others = [echo for echo in echoes if echo.id in unclaimed and key_of(as_report(echo)) not in parts]
         if others:
             await self.store.show(others)
             self._count(map(as_report, others), "shown")
         await self.store.unpark(echoes)
+
+    async def note_part(self, send: Send, provider_message_id: str) -> None:
+        """Remember that a part of the message has this id: its echo is ours too."""
+        name = provider_key(send.provider, send.account, provider_message_id)
+        await self.store.note_parts([name], self.clock())
 
     async def _take(self, words: Sequence[DeliveryReported | DeliveryEcho]) -> None:
         early = await self._apply([as_report(word) for word in words])

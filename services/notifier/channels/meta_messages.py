@@ -76,7 +76,7 @@ class Letter:
         parts = self._parts()
         last = len(parts)
         named = [self._named(part, number, last) for number, part in enumerate(parts, start=1)]
-        return await one_by_one([partial(self._ask, part) for part in named])
+        return await one_by_one(self.means, [partial(self._ask, part) for part in named])
 
     def _parts(self) -> Sequence[Part]:
         personal, platform = self.message.personal, self.platform

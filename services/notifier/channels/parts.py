@@ -2,13 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from services.notifier.channels.sending import Refused, Retry, Sent, Unknown, refused
+from services.notifier.channels.sending import Means, Refused, Retry, Sent, Unknown, refused
 
 MOST_PARTS = 30
 Request = Callable[[], Awaitable[Sent]]
 
 
-async def one_by_one(requests: Sequence[Request]) -> Sent:
+async def one_by_one(means: Means, requests: Sequence[Request]) -> Sent:
     """Make the requests in their order; the last one's outcome is the message's. See Send.
 
     Providers do not know a repeated part, so once one was taken the message is never sent again:
@@ -19,8 +19,9 @@ async def one_by_one(requests: Sequence[Request]) -> Sent:
     done = 0
     try:
         for request in requests[:-1]:
-            await request()
+            part = await request()
             done += 1
+            await means.took(part.provider_message_id)
         return await requests[-1]()
     except (Refused, Retry, Unknown) as outcome:
         if not done:

@@ -54,7 +54,8 @@ async def send(means: Means, account: Account, message: MessageSend) -> Sent:
         raise refused("empty", "rejected")
     # statuses of the last part are the message's
     last["biz_opaque_callback_data"] = str(message.data.message_id)
-    return await one_by_one([partial(_post, means, account, recipient | part) for part in (*earlier, last)])
+    requests = [partial(_post, means, account, recipient | part) for part in (*earlier, last)]
+    return await one_by_one(means, requests)
 
 
 async def _post(means: Means, account: Account, part: Part) -> Sent:

@@ -5,6 +5,7 @@ import json
 from schemas.common import DeliveryStatus
 from schemas.inbound import DeliveryEcho, MessageReceived
 from services.chassis.mongo import Database
+from services.notifier.channels import Means, Sent
 from services.notifier.settings import NotifierSettings
 from tests import crash
 from tests.integration.notifier.conftest import Notifier
@@ -43,6 +44,37 @@ async def test_an_echo_before_the_providers_answer_waits_for_it(notifier: Notifi
     notifier.later(100)
     await notifier.sends.show_echoes()
     assert shown(notifier) == []
+    assert notifier.published("a") == [(1, "sent")]
+
+
+async def test_the_echo_of_an_earlier_part_of_our_message_is_not_shown(notifier: Notifier) -> None:
+    async def in_parts(means: Means, _account: object, _message: object, /) -> Sent:
+        await notifier.receive(echo("P-early"))
+        for part in ("P-early", "P-late"):
+            await means.took(part)
+        return Sent("P-last")
+
+    notifier.sending.request = lambda _: in_parts
+    await notifier.accept(reply("a", provider="instagram", to="IGSID1"))
+    await notifier.send_all(SOURCE)
+    await notifier.receive(echo("P-late"), echo("P-last"))
+    notifier.later(100)
+    await notifier.sends.show_echoes()
+    assert (shown(notifier), await held(notifier)) == ([], 0)
+
+
+async def test_a_part_that_cannot_be_noted_does_not_stop_the_message(notifier: Notifier) -> None:
+    async def in_parts(means: Means, _account: object, _message: object, /) -> Sent:
+        await means.took("P-first")
+        return Sent("P-last")
+
+    async def away(_names: object, _now: object) -> None:
+        raise ConnectionError
+
+    notifier.sending.request = lambda _: in_parts
+    notifier.store.note_parts = away  # type: ignore[method-assign]
+    await notifier.accept(reply("a", provider="instagram", to="IGSID1"))
+    await notifier.send_all(SOURCE)
     assert notifier.published("a") == [(1, "sent")]
 
 

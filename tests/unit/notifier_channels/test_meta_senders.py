@@ -42,6 +42,7 @@ class Meta:
     def __init__(self, provider: str, *answers: httpx.Response | Exception) -> None:
         self.provider = provider
         self.requests: list[httpx.Request] = []
+        self.taken: list[str] = []
         self.answers: Iterator[httpx.Response | Exception] = iter(answers)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -62,9 +63,12 @@ class Meta:
         what = what.model_copy(update={"data": what.data.model_copy(update={"agent": agent})})
         return await self.take_whole(what)
 
+    async def _told(self, provider_message_id: str, /) -> None:
+        self.taken.append(provider_message_id)
+
     async def take_whole(self, what: MessageSend) -> Sent:
         async with httpx.AsyncClient(transport=httpx.MockTransport(self)) as client:
-            means = Means(client, files=Links())
+            means = Means(client, files=Links(), took=self._told)
             return await SENDERS[self.provider].send(means, account(self.provider), what)
 
 
@@ -97,6 +101,7 @@ async def test_instagram_is_asked_by_its_token_and_without_metadata() -> None:
 async def test_text_and_files_go_one_by_one_and_the_last_carries_our_id() -> None:
     meta = Meta("messenger")
     assert await meta.take(attachments=(PICTURE, PAPER, VOICE)) == Sent("P4")
+    assert meta.taken == ["P1", "P2", "P3"]
     parts = [asked["message"] for asked in meta.asked]
     assert [part.get("metadata") for part in parts] == [f"{OURS}/1", f"{OURS}/2", f"{OURS}/3", str(OURS)]
     assert [part["attachment"]["type"] for part in parts[1:]] == ["image", "file", "audio"]
