@@ -7,7 +7,7 @@ says.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from schemas.common import DeliveryStatus, Identifier
@@ -142,7 +142,8 @@ def _received(
     )
 
 
-def _identified(number: str, user: str, parent: str = "") -> tuple[list[Identifier], str]:
+@lru_cache(maxsize=16_384)
+def _identified(number: str, user: str, parent: str = "") -> tuple[tuple[Identifier, ...], str]:
     """Return all that Meta vouches for, and the key: the phone number if there is one.
 
     That is the wa_id, the business-scoped user id, the phone number, and the user id that is known to
@@ -156,7 +157,7 @@ def _identified(number: str, user: str, parent: str = "") -> tuple[list[Identifi
         reason = "a message without a sender"
         raise BadItem(reason)
     widely = _known("whatsapp", parent) if parent else None
-    return [*found, *([widely] if widely else [])], found[-1].value
+    return (*found, *([widely] if widely else [])), found[-1].value
 
 
 def _phone(known: Identifier) -> Identifier | None:
