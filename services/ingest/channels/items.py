@@ -20,6 +20,7 @@ from services.ingest.webhook import Arrival, BadItem, Received, Reported
 NAME_CHARACTERS = 200
 _PROVIDER_ID_CHARACTERS = 998
 _ERROR_CHARACTERS = 200
+_LARGEST_ECHO_BYTES = 150_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,13 @@ def covered(
     return Reported(record.json_bytes(), recipient.value)
 
 
-def unclaimed(message: Received) -> Reported:
-    """Return an outbound message that may be one of our own sends, for whoever knows these."""
+def unclaimed(message: Received) -> Reported | Received:
+    """Return an outbound message that may be one of our own sends, for whoever knows these.
+
+    One that is larger than any that we send is none of ours, and goes the way of large messages.
+    """
+    if len(message.value) > _LARGEST_ECHO_BYTES:
+        return message
     record = message.record
     echo = DeliveryEcho(
         id=record.id,

@@ -191,7 +191,7 @@ def _optin(event: _Event, optin: Part) -> Sequence[Item]:
 
 def _delivery(event: _Event, delivery: Part) -> Sequence[Item]:
     """A watermark covers all before it; the mids, where they come, are exact."""
-    mids = (mid for each in items(delivery.get("mids"))[:_MOST_MIDS] if (mid := text(each)))
+    mids = (mid for each in items(delivery.get("mids"))[:_MOST_MIDS] if (mid := text(each)).strip())
     at = millisecond_moment(delivery.get("watermark"))
     reports = [
         reported(

@@ -149,6 +149,16 @@ def test_an_event_of_any_size_is_read_in_bounded_time(webhook: Make, arrival: Ci
     assert len(items) == 1 + 1000 + 1 + 1
 
 
+def test_an_echo_that_is_too_large_to_be_ours_is_a_message(webhook: Make, arrival: Circumstances) -> None:
+    for size, expected in ((1000, Reported), (200_000, Received)):
+        echo = {"mid": "aWdf1", "is_echo": True, "text": "x" * size}
+        whole = {"sender": {"id": "178400500600"}, "recipient": {"id": PERSON}, "message": echo}
+        entry = {"id": "178400500600", "messaging": [whole]}
+        body = json.dumps({"object": "instagram", "entry": [entry]}).encode()
+        (item,) = read(body, webhook, arrival, "instagram")
+        assert isinstance(item, expected)
+
+
 @pytest.mark.parametrize("provider", ["messenger", "whatsapp"])
 def test_a_batch_of_a_thousand_is_read_whole_and_within_a_second(
     provider: str, webhook: Make, arrival: Circumstances
