@@ -196,6 +196,13 @@ async def test_whatsapp_takes_a_message_and_reports_until_read(stack: Stack) -> 
     ]
 
 
+async def test_whatsapp_takes_a_file_with_its_caption(stack: Stack) -> None:
+    url = "https://parley.example/files/a"
+    assert (await stack.whatsapp(type="image", image={"link": url, "caption": "look"})).status_code == 200
+    assert (await stack.whatsapp(type="image", image={"caption": "no link"})).status_code == 400
+    assert [(entry["text"], entry["attachment"]) for entry in await stack.sent()] == [("look", url)]
+
+
 async def test_whatsapp_tries_a_webhook_again_until_it_is_taken(stack: Stack) -> None:
     stack.failures = 2
     await stack.whatsapp()
