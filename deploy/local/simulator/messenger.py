@@ -18,12 +18,13 @@ from deploy.local.simulator.answers import NoAnswer, spoilt
 from deploy.local.simulator.behaviour import Behaviours, Mode
 from deploy.local.simulator.callbacks import Callback, Callbacks
 from deploy.local.simulator.sent import Sent
-from deploy.local.webhooks import messaging
+from deploy.local.simulator.standin import Router, Writing
+from deploy.local.webhooks import Webhook, direct_message, messaging
 from services.chassis.accounts import Account, Accounts
 
-PROVIDERS = ("messenger", "instagram")
+MESSENGER, INSTAGRAM = "messenger", "instagram"
 _RETRIES = 4
-_TEXT_BYTES = {"messenger": 8000, "instagram": 1000}
+_TEXT_BYTES = {MESSENGER: 8000, INSTAGRAM: 1000}
 _TYPES = frozenset({"RESPONSE", "UPDATE", "MESSAGE_TAG"})
 
 Json = dict[str, Any]
@@ -69,35 +70,37 @@ class ToSend:
     metadata: str
 
 
-def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Callbacks) -> APIRouter:
-    """Return the routes of both."""
-    routes = APIRouter()
+def writes(account: Account, _public_url: str, writing: Writing) -> Webhook:
+    """Return what a person writes to the page or the Instagram account."""
+    return direct_message(account, writing.sender, writing.text, f"m_{writing.unique}", writing.at)
 
-    async def take(provider: str, page: str, request: Request) -> Response:
-        try:
-            account = _account(accounts, provider, page, request)
-            message = _message(provider, await request.body())
-            mode = await behaviours.take(account)
-            if mode in _REFUSALS:
-                raise SendError(*_REFUSALS[mode])
-        except SendError as error:
-            return error.response()
-        if mode is Mode.HANG:
-            return NoAnswer()
-        mid = f"m_{uuid4().hex}"
-        _remember(sent, account, message, mid)
-        callbacks.schedule(list(_events(account, callbacks.public_url, message, mid, mode)))
-        return spoilt(mode) or JSONResponse({"recipient_id": message.to, "message_id": mid})
 
-    @routes.post("/messenger/{version}/{page}/messages")
-    async def send_by_messenger(version: str, page: str, request: Request) -> Response:  # noqa: ARG001 - any version
-        return await take("messenger", page, request)
+def router_of(provider: str) -> Router:
+    """Return what makes the routes of one of the two."""
 
-    @routes.post("/instagram/{version}/{page}/messages")
-    async def send_by_instagram(version: str, page: str, request: Request) -> Response:  # noqa: ARG001 - any version
-        return await take("instagram", page, request)
+    def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Callbacks) -> APIRouter:
+        routes = APIRouter()
 
-    return routes
+        @routes.post(f"/{provider}/{{version}}/{{page}}/messages")
+        async def send_message(version: str, page: str, request: Request) -> Response:  # noqa: ARG001 - any version
+            try:
+                account = _account(accounts, provider, page, request)
+                message = _message(provider, await request.body())
+                mode = await behaviours.take(account)
+                if mode in _REFUSALS:
+                    raise SendError(*_REFUSALS[mode])
+            except SendError as error:
+                return error.response()
+            if mode is Mode.HANG:
+                return NoAnswer()
+            mid = f"m_{uuid4().hex}"
+            _remember(sent, account, message, mid)
+            callbacks.schedule(list(_events(account, callbacks.public_url, message, mid, mode)))
+            return spoilt(mode) or JSONResponse({"recipient_id": message.to, "message_id": mid})
+
+        return routes
+
+    return router
 
 
 def _account(accounts: Accounts, provider: str, page: str, request: Request) -> Account:
@@ -146,7 +149,7 @@ def _remember(sent: Sent, account: Account, message: ToSend, mid: str) -> None:
 
 
 def _events(account: Account, public_url: str, message: ToSend, mid: str, mode: Mode) -> Iterator[Callback]:
-    now, by_mid = int(time.time() * 1000), account.provider == "instagram"
+    now, by_mid = int(time.time() * 1000), account.provider == INSTAGRAM
     ours, theirs = {"id": account.address}, {"id": message.to}
     echo: Json = {"mid": mid, "is_echo": True, **message.content}
     if not by_mid:

@@ -18,6 +18,7 @@ from services.chassis.text import clean, line, raw_form
 from services.ingest.webhook import Arrival, BadItem, Received, Reported
 
 NAME_CHARACTERS = 200
+ConsentWord = Literal["stop", "start", "help"]
 _PROVIDER_ID_CHARACTERS = 998
 _ERROR_CHARACTERS = 200
 _LARGEST_ECHO_BYTES = 150_000
@@ -49,6 +50,7 @@ def received(
     subject: str | None = None,
     references: tuple[str, ...] = (),
     raw: bytes | None = None,
+    consent: ConsentWord | None = None,
 ) -> Received:
     """Return the message; the first of `identifiers` is the address a reply goes to.
 
@@ -82,6 +84,7 @@ def received(
         "sent_at": at,
         "received_at": arrival.at,
         "automatic": automatic,
+        **({"consent": consent} if consent is not None else {}),
     }
     value = _written("message.received", record_id, arrival, data=data, personal=personal)
     return Received(record_id, value, key, raw)

@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.notifier.channels import instagram, messenger, mime, twilio_sms, webchat, whatsapp
+from services.notifier.channels import (
+    instagram,
+    line,
+    messenger,
+    mime,
+    telegram,
+    twilio_sms,
+    webchat,
+    whatsapp,
+)
 from services.notifier.channels.sending import Send
 
 
@@ -27,6 +36,8 @@ SENDERS: Mapping[str, Sender] = {
         Sender(messenger.PROVIDER, messenger.send, watermarks=True),
         Sender(instagram.PROVIDER, instagram.send),
         Sender(mime.PROVIDER, mime.send),
+        Sender(telegram.PROVIDER, telegram.send),
+        Sender(line.PROVIDER, line.send, deduplicates=True),
         Sender(webchat.PROVIDER, webchat.send, deduplicates=True),
     )
 }
