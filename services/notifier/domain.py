@@ -44,6 +44,7 @@ class Evidence:
     provider_message_id: str | None = None
     error_code: str | None = None
     error_detail: str | None = None
+    error_kind: str | None = None
     taken_at: datetime | None = None
     """When the provider took the message, by its own clock."""
 
@@ -86,6 +87,7 @@ class Send:
     provider_message_id: str | None = None
     error_code: str | None = None
     error_detail: str | None = None
+    error_kind: str | None = None
     recipient: str | None = None
     """See `recipient_key`; only where the provider tells receipts by watermarks."""
     taken_at: datetime | None = None
@@ -177,6 +179,7 @@ def merge(send: Send, evidence: Evidence) -> Send:
         status_seq=send.status_seq + higher,
         error_code=evidence.error_code,
         error_detail=evidence.error_detail,
+        error_kind=evidence.error_kind,
         cause=evidence.cause or send.cause,
     )
 
@@ -275,5 +278,6 @@ def status_record(send: Send, now: datetime) -> MessageStatus:
             provider_message_id=send.provider_message_id,
             error_code=send.error_code,
             error_detail=send.error_detail,
+            error_kind=send.error_kind,
         ),
     )

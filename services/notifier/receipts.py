@@ -7,8 +7,8 @@ from schemas.inbound import DeliveryData, DeliveryEcho, DeliveryReported, Messag
 from services.notifier.domain import Evidence, Send, provider_key
 
 
-def evidence_of(receipt: DeliveryReported) -> Evidence:
-    """Return what a provider's receipt says."""
+def evidence_of(receipt: DeliveryReported, kind: str | None = None) -> Evidence:
+    """Return what a provider's receipt says; `kind` is what its error is about."""
     data = receipt.data
     return Evidence(
         data.status,
@@ -17,6 +17,7 @@ def evidence_of(receipt: DeliveryReported) -> Evidence:
         data.provider_message_id,
         data.error_code,
         data.error_detail,
+        kind,
         taken_at=data.at if data.status is DeliveryStatus.SENT else None,
     )
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from schemas.common import DeliveryStatus
 from schemas.inbound import DeliveryEcho, DeliveryReported, DeliveryWatermark
 from services.chassis.clock import Clock, utc_now
 from services.chassis.delivery import HANDLED, Delivery, Outcome
-from services.notifier.domain import Send, State, Watermark, cover, merge, provider_key
+from services.notifier.domain import Evidence, Send, State, Watermark, cover, merge, provider_key
 from services.notifier.receipts import as_report, evidence_of, key_of, match, names_of
 
 MOST_TRIES = 50
@@ -83,6 +84,10 @@ class Receiving:
     """How long an echo waits for a message of ours before it is shown as somebody else's."""
     on_work: Callable[[Iterable[str]], None] = field(default=lambda _: None, kw_only=True)
     """Told the accounts (`provider/account`) that may have a message to send."""
+    kind_of: Callable[[str, str | None], str | None] = field(
+        default=lambda _provider, _code: None, kw_only=True
+    )
+    """What a provider's error code is about."""
     on_receipt: Callable[[str, str, int], None] = field(
         default=lambda _provider, _outcome, _count: None, kw_only=True
     )
@@ -164,7 +169,7 @@ class Receiving:
             if message_id is None:
                 early.append(receipt)
                 continue
-            merged = merge(after[message_id], evidence_of(receipt))
+            merged = merge(after[message_id], self._evidence(receipt))
             moved = merged.status is not after[message_id].status
             self._count([receipt], "merged" if moved else "stale")
             # all that a batch says of a message is one change of it
@@ -172,6 +177,11 @@ class Receiving:
             changes = known.status_seq + (merged.status is not known.status)
             after[message_id] = replace(merged, status_seq=changes)
         return before, after, early
+
+    def _evidence(self, receipt: DeliveryReported) -> Evidence:
+        data = receipt.data
+        failed = data.status is DeliveryStatus.FAILED
+        return evidence_of(receipt, self.kind_of(data.provider, data.error_code) if failed else None)
 
     def _count(self, receipts: Iterable[DeliveryReported], outcome: str) -> None:
         for receipt in receipts:

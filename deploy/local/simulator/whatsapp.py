@@ -20,6 +20,7 @@ from deploy.local.simulator.behaviour import Behaviours, Mode
 from deploy.local.simulator.callbacks import Callback, Callbacks
 from deploy.local.simulator.sent import Sent
 from services.chassis.accounts import Account, Accounts
+from services.chassis.templates import UnfitTemplate
 
 PROVIDER = "whatsapp"
 _RETRIES = 4
@@ -76,7 +77,7 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
     async def send_message(version: str, phone_number_id: str, request: Request) -> Response:
         try:
             account = _account(accounts, version, phone_number_id, request)
-            message = _message(await request.body())
+            message = _message(account, await request.body())
             mode = _accepted(await behaviours.take(account))
         except GraphError as error:
             return error.response()
@@ -117,15 +118,12 @@ def _account(accounts: Accounts, version: str, phone_number_id: str, request: Re
     return account
 
 
-def _message(body: bytes) -> ToSend:
+def _message(account: Account, body: bytes) -> ToSend:
     try:
         document = json.loads(body)
         by_user_id = "to" not in document
         to = str(document["recipient"] if by_user_id else document["to"])
-        kind = str(document["type"])
-        content = document[kind]
-        text = str(content["body"] if kind == "text" else content.get("caption", ""))
-        attachment = str(content["link"]) if kind in _FILES else ""
+        text, attachment = _text(account, document), _attachment(document)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise GraphError(400, 100, "Invalid parameter") from None
     if document.get("messaging_product") != "whatsapp" or not to or not (text or attachment):
@@ -133,6 +131,32 @@ def _message(body: bytes) -> ToSend:
     reply_to = str(document.get("context", {}).get("message_id", ""))
     callback_data = str(document.get("biz_opaque_callback_data", ""))
     return ToSend(to, text, reply_to, callback_data, by_user_id, attachment)
+
+
+def _attachment(document: Json) -> str:
+    kind = document["type"]
+    return str(document[kind]["link"]) if kind in _FILES else ""
+
+
+def _text(account: Account, document: Json) -> str:
+    """Return what the Customer reads."""
+    kind = document["type"]
+    if kind == "text":
+        return str(document["text"]["body"])
+    if kind in _FILES:
+        return str(document[kind].get("caption", ""))
+    asked = document["template"]
+    template = account.template(asked["name"], asked["language"]["code"])
+    if template is None:
+        raise GraphError(404, 132001, "Template name does not exist in the translation")
+    values = [
+        str(each["text"]) for part in asked.get("components", ()) for each in part.get("parameters", ())
+    ]
+    try:
+        return template.fill(values)
+    except UnfitTemplate:
+        message = "Number of parameters does not match the expected number of params"
+        raise GraphError(400, 132000, message) from None
 
 
 def _statuses(

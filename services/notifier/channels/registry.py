@@ -1,7 +1,7 @@
 """Every provider we send through, one row each."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 
 from services.notifier.channels import (
     instagram,
@@ -13,7 +13,7 @@ from services.notifier.channels import (
     webchat,
     whatsapp,
 )
-from services.notifier.channels.sending import Send
+from services.notifier.channels.sending import RefusalKind, Send
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Sender:
     send: Send
     deduplicates: bool = False
     """Sending the same message id again is harmless, so a lost answer may be tried again."""
+    kinds: Mapping[RefusalKind, Container[int]] = field(default_factory=dict)
+    """What its error codes are about, for those that come by a receipt."""
     watermarks: bool = False
     """It says of all messages to a person at once what became of them, up to a moment."""
 
@@ -31,8 +33,8 @@ class Sender:
 SENDERS: Mapping[str, Sender] = {
     row.name: row
     for row in (
-        Sender(twilio_sms.PROVIDER, twilio_sms.send),
-        Sender(whatsapp.PROVIDER, whatsapp.send),
+        Sender(twilio_sms.PROVIDER, twilio_sms.send, kinds=twilio_sms.KINDS),
+        Sender(whatsapp.PROVIDER, whatsapp.send, kinds=whatsapp.CODES.kinds),
         Sender(messenger.PROVIDER, messenger.send, watermarks=True),
         Sender(instagram.PROVIDER, instagram.send),
         Sender(mime.PROVIDER, mime.send),
@@ -41,3 +43,11 @@ SENDERS: Mapping[str, Sender] = {
         Sender(webchat.PROVIDER, webchat.send, deduplicates=True),
     )
 }
+
+
+def kind_of(provider: str, code: str | None) -> RefusalKind | None:
+    """Return what a provider's error code is about, None where nobody knows."""
+    sender = SENDERS.get(provider)
+    if sender is None or code is None or not (code.isascii() and code.isdigit()):
+        return None
+    return next((kind for kind, codes in sender.kinds.items() if int(code) in codes), None)

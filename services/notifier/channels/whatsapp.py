@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from schemas.common import Attachment, Identifier, IdentifierKind
+from schemas.common import Attachment, Identifier, IdentifierKind, TemplateUse
 from schemas.outbound import MessageSend
 from services.chassis.accounts import Account
 from services.notifier.channels.graph import ACCOUNT_BROKEN, BASE, VERSION, Codes, meaning
@@ -74,6 +74,8 @@ async def _post(means: Means, account: Account, part: Part) -> Sent:
 def _parts(means: Means, message: MessageSend) -> list[Part]:
     """Return the text and the files; a text that a file can carry goes as the caption of the first."""
     personal = message.personal
+    if personal.template is not None:
+        return [_template(personal.template)]
     text = personal.text.strip()
     files = [_file(each, means.files.link(each)) for each in personal.attachments]
     if files and len(text) <= _CAPTION_CHARACTERS and files[0]["type"] in _CAPTIONED:
@@ -81,6 +83,13 @@ def _parts(means: Means, message: MessageSend) -> list[Part]:
             files[0][files[0]["type"]]["caption"] = text
         return files
     return [*_texts(text), *files]
+
+
+def _template(use: TemplateUse) -> Part:
+    parameters = [{"type": "text", "text": value} for value in use.parameters]
+    body = [{"type": "body", "parameters": parameters}] if parameters else []
+    template = {"name": use.name, "language": {"code": use.language}, "components": body}
+    return {"type": "template", "template": template}
 
 
 def _texts(text: str) -> Sequence[Part]:
