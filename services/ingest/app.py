@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import uuid4
 
+import httpx
 from fastapi import APIRouter, FastAPI
 
 from services.chassis.accounts import Accounts
@@ -12,10 +13,12 @@ from services.chassis.clock import Clock, utc_now
 from services.chassis.mongo import connect
 from services.chassis.service import Service, build
 from services.ingest import api, webchat_api
+from services.ingest.certificates import SnsCertificates
 from services.ingest.front import Front
 from services.ingest.handlers import Intake
+from services.ingest.proofs import Proofs
 from services.ingest.settings import IngestSettings
-from services.ingest.store import MongoVisitors
+from services.ingest.store import MongoNonces, MongoVisitors
 from services.ingest.visitors import Visitors, random_visitor_id
 
 
@@ -25,7 +28,11 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     database = connect(settings, "ingest")
     publisher = KafkaPublisher(settings, "ingest")
     store = MongoVisitors(database)
-    intake = Intake(Accounts.load(settings.accounts_file), publisher, Blobs(database), clock, uuid4)
+    nonces = MongoNonces(database)
+    client = httpx.AsyncClient(timeout=settings.certificate_timeout_seconds, trust_env=False)
+    certificates = SnsCertificates(client, clock, settings.sns_base_url)
+    proofs = Proofs(certificates, nonces, timedelta(seconds=settings.nonce_lifetime_seconds))
+    intake = Intake(Accounts.load(settings.accounts_file), publisher, Blobs(database), clock, uuid4, proofs)
     visitors = Visitors(store, timedelta(days=settings.visitor_lifetime_days), random_visitor_id)
     return build(
         Service(
@@ -35,7 +42,8 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
             front=lambda app: Front(app, intake, settings),
             publisher=publisher,
             database=database,
-            on_start=[store.prepare],
+            on_start=[store.prepare, nonces.prepare],
+            on_stop=[client.aclose],
         )
     )
 

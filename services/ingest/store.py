@@ -1,8 +1,10 @@
-"""Visitors in MongoDB. They are forgotten when their token ends."""
+"""Visitors and nonces in MongoDB. Either is forgotten when it ends."""
 
+from datetime import datetime
 from typing import Any
 
 from pymongo import ASCENDING
+from pymongo.errors import DuplicateKeyError
 
 from schemas.common import Identifier
 from services.chassis.mongo import Database
@@ -44,3 +46,23 @@ class MongoVisitors:
             found["name"],
             found["claimed_email"],
         )
+
+
+class MongoNonces:
+    """The collection `nonces`; see proofs.Nonces."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection = database["nonces"]
+
+    async def prepare(self) -> None:
+        """Create the index that forgets nonces."""
+        await self._collection.create_index([("expires_at", ASCENDING)], expireAfterSeconds=0)
+
+    async def admit(self, name: str, content: str, until: datetime) -> bool:
+        """Remember the nonce; return whether it is new, or came with the same content."""
+        try:
+            await self._collection.insert_one({"_id": name, "content": content, "expires_at": until})
+        except DuplicateKeyError:
+            known = await self._collection.find_one({"_id": name})
+            return known is None or known["content"] == content
+        return True

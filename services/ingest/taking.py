@@ -1,9 +1,11 @@
 """Takes a webhook: read, verify, publish, answer. What routes and the front have in common."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from http import HTTPStatus
 
 from fastapi import Response
 from prometheus_client import Counter, Histogram
@@ -24,12 +26,15 @@ _REASONS = {
     400: "aborted",
     401: "forged",
     403: "forged",
+    406: "forged",
     404: "unknown_account",
     408: "too_slow",
     413: "too_large",
     429: "limited",
     503: "unavailable",
 }
+_LARGE_BYTES = 262_144
+"""A larger body is verified beside the event loop."""
 _ANSWERS = {row.name: Response(row.answer, 200, media_type=row.answer_type) for row in PROVIDERS.values()}
 
 
@@ -90,10 +95,38 @@ async def take(
         raise _forged(row)
     body = await read_body(headers, receive, row.limit_bytes, settings.body_timeout_seconds)
     webhook = as_received(scope, headers, body, settings)
-    if not row.verify(webhook, account):
+    if not await (
+        _proven(row, webhook, arrival, intake) if row.needs_proofs else _verified(row, webhook, account)
+    ):
         raise _forged(row)
     await published(row.name, arrival, lambda: intake.take(row, webhook, arrival))
     return _ANSWERS[row.name]
+
+
+async def _verified(row: Provider, webhook: Webhook, account: Account) -> bool:
+    if len(webhook.body) < _LARGE_BYTES:
+        return row.verify(webhook, account)
+    return await asyncio.to_thread(row.verify, webhook, account)
+
+
+async def _proven(row: Provider, webhook: Webhook, arrival: Arrival, intake: Intake) -> bool:
+    """Verify with what the request alone does not hold; 503 when that cannot be had now."""
+    proofs, account = intake.proofs, arrival.account
+    if proofs is None:
+        return False
+    try:
+        webhook = await proofs.with_certificate(row, webhook, account)
+        if not await _verified(row, webhook, account):
+            return False
+        if not await proofs.admits(row, webhook, account, arrival.received_at):
+            return False
+        await proofs.confirm(row, webhook)
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        log.warning("webhook_not_proven", provider=row.name, error=type(error).__name__)
+        raise unavailable("what the request is checked with") from error
+    return True
 
 
 def header_fields(scope: Scope) -> dict[str, str]:
@@ -115,7 +148,7 @@ def as_received(scope: Scope, headers: Mapping[str, str], body: bytes, settings:
 
 
 def _forged(row: Provider) -> Problem:
-    title = "Unauthorized" if row.forged_status == 401 else "Forbidden"  # noqa: PLR2004  (HTTP's own number)
-    headers = {"WWW-Authenticate": "Bearer"} if row.proven_by_headers else {}
+    title = HTTPStatus(row.forged_status).phrase
+    headers = {"WWW-Authenticate": row.challenge} if row.proven_by_headers else {}
     detail = "the request does not carry the signature or token of this account"
     return Problem(row.forged_status, title, detail, headers={**headers, "Connection": "close"})

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from schemas.common import Attachment, DeliveryStatus, Identifier
@@ -43,6 +44,10 @@ def received(
     subject: str | None = None,
     references: tuple[str, ...] = (),
     raw: bytes | None = None,
+    html: str | None = None,
+    quoted: str | None = None,
+    thread: str | None = None,
+    consent: Literal["stop", "start", "help"] | None = None,
 ) -> Received:
     """Return the message; the first of `identifiers` is the address a reply goes to.
 
@@ -64,6 +69,8 @@ def received(
             sent_at=at,
             received_at=arrival.received_at,
             automatic=automatic,
+            consent=consent,
+            thread=thread,
         ),
         personal=InboundPersonal(
             sender=identifiers[0],
@@ -71,6 +78,8 @@ def received(
             name=(line(name, NAME_CHARACTERS) or None) if name else None,
             text=clean(said.text),
             text_raw=raw_form(said.text),
+            html=html,
+            quoted=clean(quoted) if quoted else None,
             subject=clean(subject) if subject is not None else None,
             attachments=said.attachments,
             provider_message_id=provider_id(provider_message_id),

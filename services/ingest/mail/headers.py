@@ -58,6 +58,11 @@ class Headers:
             address = found[found.lastindex or 0] if found else ""
         return " ".join(clean(decoded(shown)).split()), clean(address)
 
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """Return whatever looks like an address in all headers of that name, in their order."""
+        values = self._values.get(name, ())
+        return tuple(clean(found) for value in values for found in _BARE.findall(value))
+
 
 def decoded(value: str) -> str:
     """Return `value` with its encoded words decoded; white space between two of them goes.

@@ -10,7 +10,12 @@ from services.ingest.channels.registry import PROVIDERS
 from services.ingest.webhook import Arrival, Item, Unreadable, Webhook
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "webhooks"
-TYPES = {".form": "application/x-www-form-urlencoded", ".json": "application/json", ".eml": "message/rfc822"}
+TYPES = {
+    ".form": "application/x-www-form-urlencoded",
+    ".multipart": "multipart/form-data; boundary=xYzZY",
+    ".json": "application/json",
+    ".eml": "message/rfc822",
+}
 PAYLOADS = sorted(
     path for path in FIXTURES.glob("*/*") if path.suffix in TYPES and not path.name.endswith(".expected.json")
 )
