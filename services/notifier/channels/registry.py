@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.notifier.channels import mime, twilio_sms, webchat, whatsapp
+from services.notifier.channels import (
+    mailgun,
+    mime,
+    postmark,
+    sendgrid,
+    ses,
+    twilio_sms,
+    webchat,
+    whatsapp,
+)
 from services.notifier.channels.sending import Send
 
 
@@ -23,6 +32,10 @@ SENDERS: Mapping[str, Sender] = {
         Sender(twilio_sms.PROVIDER, twilio_sms.send),
         Sender(whatsapp.PROVIDER, whatsapp.send),
         Sender(mime.PROVIDER, mime.send),
+        Sender(sendgrid.PROVIDER, sendgrid.send),
+        Sender(mailgun.PROVIDER, mailgun.send),
+        Sender(postmark.PROVIDER, postmark.send),
+        Sender(ses.PROVIDER, ses.send),
         Sender(webchat.PROVIDER, webchat.send, deduplicates=True),
     )
 }
