@@ -13,6 +13,7 @@ import httpx
 import typer
 from rich.console import Console
 
+from deploy.local import mails
 from deploy.local.stack import Stack, StackError
 from deploy.local.visitors import Visitors
 from deploy.local.webhooks import (
@@ -57,11 +58,14 @@ def main(
     channel: Annotated[Channel, typer.Option(envvar="CHANNEL")] = Channel.SMS,
     sender: Annotated[str, typer.Option("--from", envvar="FROM", help="a number, address or name")] = "",
     text: Annotated[str, typer.Option(envvar="TEXT")] = "Where is my parcel?",
+    provider: Annotated[
+        str, typer.Option(envvar="PROVIDER", help="of mail: mime, sendgrid, mailgun, postmark")
+    ] = "",
 ) -> None:
     """Send one message as a Customer would."""
     try:
         stack = Stack.from_environment()
-        answer = send(stack, channel, sender or _SENDERS[channel], text)
+        answer = send(stack, channel, sender or _SENDERS[channel], text, provider)
     except (StackError, AccountsError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -69,9 +73,9 @@ def main(
         raise typer.Exit(1)
 
 
-def send(stack: Stack, channel: Channel, sender: str, text: str) -> httpx.Response:
+def send(stack: Stack, channel: Channel, sender: str, text: str, provider: str = "") -> httpx.Response:
     """Post the webhook, print request and answer, and return the answer; raises StackError."""
-    account = account_of(Accounts.load(stack.accounts_file), channel)
+    account = account_of(Accounts.load(stack.accounts_file), channel, provider)
     webhook = _webhook(stack, account, channel, sender, text)
     print(webhook.curl(stack.url), end="\n\n")
     answer = post(stack, webhook)
@@ -83,11 +87,15 @@ def send(stack: Stack, channel: Channel, sender: str, text: str) -> httpx.Respon
     return answer
 
 
-def account_of(accounts: Accounts, channel: Channel) -> Account:
-    """Return the demo account of the channel's provider; raises StackError."""
-    account = accounts.find(_PROVIDERS[channel], ACCOUNT)
+def account_of(accounts: Accounts, channel: Channel, provider: str = "") -> Account:
+    """Return the demo account of the channel's provider, of mail any of several; raises StackError."""
+    name = provider or _PROVIDERS[channel]
+    if name != _PROVIDERS[channel] and not (channel is Channel.EMAIL and name in mails.PROVIDERS):
+        known = ", ".join([_PROVIDERS[channel], *(mails.PROVIDERS if channel is Channel.EMAIL else ())])
+        raise StackError(f"PROVIDER of {channel} is one of {known}, not {name!r}")
+    account = accounts.find(name, ACCOUNT)
     if account is None:
-        message = f"no account {ACCOUNT!r} of the provider {_PROVIDERS[channel]} in the accounts file"
+        message = f"no account {ACCOUNT!r} of the provider {name} in the accounts file"
         raise StackError(message)
     return account
 
@@ -116,7 +124,10 @@ def _webhook(stack: Stack, account: Account, channel: Channel, sender: str, text
             content = {"type": "text", "text": {"body": text}}
             return whatsapp(account, WhatsAppSender(sender), content, f"wamid.{unique}", now)
         case Channel.EMAIL:
-            return email(account, Mail(sender, text[:60], text, f"<{unique}@mail.example.org>"), now)
+            mail = email(account, Mail(sender, text[:60], text, f"<{unique}@mail.example.org>"), now)
+            if account.provider not in mails.PROVIDERS:
+                return mail
+            return mails.handed_over(account, mail.body, sender, unique)
         case Channel.CHAT:
             token = Visitors(stack.data_dir).token(sender, lambda name: _open(stack, account, name))
             return chat_message(account, token, text, unique)

@@ -158,7 +158,7 @@ def email(account: Account, mail: Mail, at: datetime) -> Webhook:
         if value:
             message[name] = value
     message.set_content(mail.text, cte="quoted-printable")
-    bearer = {"Authorization": f"Bearer {account.secrets['token']}", "Content-Type": "message/rfc822"}
+    bearer = {"Authorization": f"Bearer {account.secrets.get('token', '')}", "Content-Type": "message/rfc822"}
     return Webhook(path(account), bearer, message.as_bytes())
 
 

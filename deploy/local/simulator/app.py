@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 import httpx
 from fastapi import APIRouter, FastAPI
 
-from deploy.local.simulator import mime, twilio, whatsapp
+from deploy.local.signing import SnsSigner
+from deploy.local.simulator import mailgun, mime, postmark, sendgrid, ses, twilio, whatsapp
 from deploy.local.simulator.behaviour import Behaviour, Behaviours
 from deploy.local.simulator.callbacks import Callbacks, Post
+from deploy.local.simulator.outgoing import Mailer
 from deploy.local.simulator.sent import Entry, Sent
 from services.chassis.accounts import Accounts
 
@@ -33,12 +35,17 @@ def build_simulator(
         await callbacks.stop()
         await client.aclose()
 
+    mailer = Mailer(behaviours, sent, callbacks)
     app = FastAPI(title="Parley provider simulator", lifespan=lifespan, openapi_url="/dev/openapi.json")
     app.state.callbacks = callbacks
     for routes in (
         twilio.router(accounts, behaviours, sent, callbacks),
         whatsapp.router(accounts, behaviours, sent, callbacks),
         mime.router(accounts, behaviours, sent),
+        sendgrid.router(accounts, mailer),
+        mailgun.router(accounts, mailer),
+        postmark.router(accounts, mailer),
+        ses.router(accounts, mailer, SnsSigner()),
         _controls(behaviours, sent),
     ):
         app.include_router(routes, prefix=PREFIX)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.chassis.accounts import Account
 
-Provider = Literal["twilio-sms", "whatsapp", "mime"]
+Provider = Literal["twilio-sms", "whatsapp", "mime", "sendgrid", "mailgun", "postmark", "ses"]
 
 
 class Mode(StrEnum):
