@@ -7,8 +7,9 @@ code of their own, so that each tests the other.
 import base64
 import hashlib
 import hmac
+import random
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from uuid import uuid4
 
@@ -59,12 +60,48 @@ def mailgun_signature(signing_key: str, timestamp: str, token: str) -> str:
     return hmac.new(signing_key.encode(), (timestamp + token).encode(), hashlib.sha256).hexdigest()
 
 
+_EXPONENT = 65537
+_PRIME_BITS = 1024
+
+
+def _prime(chosen: random.Random) -> int:
+    """Return a prime by the test of Miller and Rabin."""
+    while True:
+        number = chosen.getrandbits(_PRIME_BITS) | 3 << (_PRIME_BITS - 2) | 1
+        if all(number % small for small in _SMALL) and all(_is_witness(base, number) for base in _SMALL[:20]):
+            return number
+
+
+_SMALL = [
+    3,
+    *(each for each in range(5, 2000, 2) if all(each % other for other in range(3, 45, 2) if other < each)),
+]
+
+
+def _is_witness(base: int, number: int) -> bool:
+    """Tell whether `base` speaks for `number` being a prime."""
+    odd, twos = number - 1, 0
+    while odd % 2 == 0:
+        odd, twos = odd // 2, twos + 1
+    power = pow(base, odd, number)
+    if power in (1, number - 1):
+        return True
+    return any((power := power * power % number) == number - 1 for _ in range(twos - 1))
+
+
 class SnsSigner:
-    """Signs notifications as Amazon SNS does, with a key and certificate made for one run."""
+    """Signs notifications as Amazon SNS does.
+
+    Key and certificate are the same in every process: they protect nothing, and need to be kept nowhere.
+    """
 
     @cached_property
     def _key(self) -> rsa.RSAPrivateKey:
-        return rsa.generate_private_key(65537, 2048)
+        chosen = random.Random("demo-sns-signing-key")  # noqa: S311  (the same every time, on purpose)
+        p, q = _prime(chosen), _prime(chosen)
+        d = pow(_EXPONENT, -1, (p - 1) * (q - 1))
+        public = rsa.RSAPublicNumbers(_EXPONENT, p * q)
+        return rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public).private_key()
 
     @cached_property
     def name(self) -> str:
@@ -75,15 +112,14 @@ class SnsSigner:
     def certificate(self) -> bytes:
         """The certificate as PEM."""
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
-        now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(subject)
             .public_key(self._key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=365))
+            .serial_number(1)
+            .not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
+            .not_valid_after(datetime(2056, 1, 1, tzinfo=UTC))
             .sign(self._key, hashes.SHA256())
             .public_bytes(Encoding.PEM)
         )
@@ -106,3 +142,11 @@ class SnsSigner:
             "Signature": base64.b64encode(signature).decode(),
             "SigningCertURL": f"https://sns.{region}.amazonaws.com/{self.name}.pem",
         }
+
+
+def line_signature(channel_secret: str, body: bytes) -> str:
+    """Return `x-line-signature` of the bytes of `body` (Messaging API, "Signature validation")."""
+    return base64.b64encode(hmac.new(channel_secret.encode(), body, hashlib.sha256).digest()).decode()
+
+
+SNS = SnsSigner()

@@ -2,7 +2,7 @@
 
 The token is base32 in lower case, since mail systems may change the case of what stands before the `@`:
 the 16 bytes of the Customer's id, and 80 bits of HMAC-SHA256 over it and our address.
-What a valid one proves, and what it does not, is in docs/decisions/0013-signed-reply-address.md.
+What a valid one proves, and what it does not, is in docs/decisions/0015-signed-reply-address.md.
 """
 
 import base64

@@ -19,6 +19,7 @@ from services.ingest.handlers import Intake
 from services.ingest.proofs import Proofs
 from services.ingest.settings import IngestSettings
 from services.ingest.store import MongoNonces, MongoVisitors
+from services.ingest.taking import Taking
 from services.ingest.visitors import Visitors, random_visitor_id
 
 
@@ -33,13 +34,14 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     certificates = SnsCertificates(client, clock, settings.sns_base_url)
     proofs = Proofs(certificates, nonces, timedelta(seconds=settings.nonce_lifetime_seconds))
     intake = Intake(Accounts.load(settings.accounts_file), publisher, Blobs(database), clock, uuid4, proofs)
+    taking = Taking(intake, settings)
     visitors = Visitors(store, timedelta(days=settings.visitor_lifetime_days), random_visitor_id)
     return build(
         Service(
             name="ingest",
             settings=settings,
-            router=routes(intake, visitors, settings),
-            front=lambda app: Front(app, intake, settings),
+            router=routes(taking, visitors, settings),
+            front=lambda app: Front(app, taking),
             publisher=publisher,
             database=database,
             on_start=[store.prepare, nonces.prepare],
@@ -48,9 +50,9 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     )
 
 
-def routes(intake: Intake, visitors: Visitors, settings: IngestSettings) -> APIRouter:
+def routes(taking: Taking, visitors: Visitors, settings: IngestSettings) -> APIRouter:
     """Return all routes; the visitors' come first, their paths being the narrower ones."""
     router = APIRouter()
-    router.include_router(webchat_api.build_router(intake, visitors, settings))
-    router.include_router(api.build_router(intake, settings))
+    router.include_router(webchat_api.build_router(taking.intake, visitors, settings))
+    router.include_router(api.build_router(taking))
     return router

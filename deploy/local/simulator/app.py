@@ -6,11 +6,9 @@ from contextlib import asynccontextmanager
 import httpx
 from fastapi import APIRouter, FastAPI
 
-from deploy.local.signing import SnsSigner
-from deploy.local.simulator import mailgun, mime, postmark, sendgrid, ses, twilio, whatsapp
 from deploy.local.simulator.behaviour import Behaviour, Behaviours
 from deploy.local.simulator.callbacks import Callbacks, Post
-from deploy.local.simulator.outgoing import Mailer
+from deploy.local.simulator.registry import STAND_INS
 from deploy.local.simulator.sent import Entry, Sent
 from services.chassis.accounts import Accounts
 
@@ -35,20 +33,11 @@ def build_simulator(
         await callbacks.stop()
         await client.aclose()
 
-    mailer = Mailer(behaviours, sent, callbacks)
     app = FastAPI(title="Parley provider simulator", lifespan=lifespan, openapi_url="/dev/openapi.json")
     app.state.callbacks = callbacks
-    for routes in (
-        twilio.router(accounts, behaviours, sent, callbacks),
-        whatsapp.router(accounts, behaviours, sent, callbacks),
-        mime.router(accounts, behaviours, sent),
-        sendgrid.router(accounts, mailer),
-        mailgun.router(accounts, mailer),
-        postmark.router(accounts, mailer),
-        ses.router(accounts, mailer, SnsSigner()),
-        _controls(behaviours, sent),
-    ):
-        app.include_router(routes, prefix=PREFIX)
+    for row in STAND_INS:
+        app.include_router(row.router(accounts, behaviours, sent, callbacks), prefix=PREFIX)
+    app.include_router(_controls(behaviours, sent), prefix=PREFIX)
     return app
 
 

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 from fastapi import APIRouter, Request
@@ -13,9 +14,12 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from deploy.local.signing import mailgun_signature
-from deploy.local.simulator.behaviour import Mode
-from deploy.local.simulator.callbacks import Callback
+from deploy.local.simulator.behaviour import Behaviours, Mode
+from deploy.local.simulator.callbacks import Callback, Callbacks
 from deploy.local.simulator.outgoing import Mailer, Outgoing, told
+from deploy.local.simulator.sent import Sent
+from deploy.local.simulator.standin import Writing
+from deploy.local.webhooks import Webhook, path
 from services.chassis.accounts import Account, Accounts
 
 PROVIDER = "mailgun"
@@ -26,9 +30,9 @@ _REFUSALS = {
 }
 
 
-def router(accounts: Accounts, mailer: Mailer) -> APIRouter:
+def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Callbacks) -> APIRouter:
     """Return the routes of the simulated Mailgun."""
-    routes = APIRouter()
+    routes, mailer = APIRouter(), Mailer(behaviours, sent, callbacks)
 
     @routes.post(f"/{PROVIDER}/v3/{{domain}}/messages.mime")
     async def send_mail(domain: str, request: Request) -> Response:
@@ -89,3 +93,11 @@ def proof(account: Account) -> dict[str, str]:
     timestamp, token = str(int(time.time())), secrets.token_hex(25)
     signature = mailgun_signature(account.secrets["signing_key"], timestamp, token)
     return {"timestamp": timestamp, "token": token, "signature": signature}
+
+
+def hands_over(account: Account, raw: bytes, writing: Writing) -> Webhook:
+    """Return the form with which a route forwards a whole mail."""
+    mail = {"recipient": account.address, "sender": writing.sender, "body-mime": raw, **proof(account)}
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    forged = urlencode({**mail, "signature": "0" * 64}).encode()
+    return Webhook(path(account), headers, urlencode(mail).encode(), counterfeit=forged)

@@ -10,9 +10,12 @@ from uuid import uuid4
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from deploy.local.simulator.behaviour import Mode
-from deploy.local.simulator.callbacks import Callback
+from deploy.local.simulator.behaviour import Behaviours, Mode
+from deploy.local.simulator.callbacks import Callback, Callbacks
 from deploy.local.simulator.outgoing import Mailer, Outgoing, told
+from deploy.local.simulator.sent import Sent
+from deploy.local.simulator.standin import Writing
+from deploy.local.webhooks import Webhook, path
 from schemas.envelope import rfc3339
 from services.chassis.accounts import Account, Accounts
 
@@ -30,9 +33,9 @@ _REFUSALS = {
 }
 
 
-def router(accounts: Accounts, mailer: Mailer) -> APIRouter:
+def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Callbacks) -> APIRouter:
     """Return the routes of the simulated Postmark."""
-    routes = APIRouter()
+    routes, mailer = APIRouter(), Mailer(behaviours, sent, callbacks)
 
     @routes.post(f"/{PROVIDER}/email")
     async def send_mail(request: Request) -> Response:
@@ -102,3 +105,14 @@ def headers(account: Account) -> dict[str, str]:
         "Content-Type": "application/json",
         "Authorization": "Basic " + base64.b64encode(pair.encode()).decode(),
     }
+
+
+def hands_over(account: Account, raw: bytes, writing: Writing) -> Webhook:
+    """Return the hook that holds a mail that was received, whole."""
+    document = {
+        "MessageID": writing.unique,
+        "From": writing.sender,
+        "OriginalRecipient": account.address,
+        "RawEmail": raw.decode("utf-8", "replace"),
+    }
+    return Webhook(path(account), headers(account), json.dumps(document).encode())

@@ -10,12 +10,16 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from deploy.local.signing import sendgrid_signature
-from deploy.local.simulator.behaviour import Mode
-from deploy.local.simulator.callbacks import Callback
+from deploy.local.simulator.behaviour import Behaviours, Mode
+from deploy.local.simulator.callbacks import Callback, Callbacks
 from deploy.local.simulator.outgoing import Mailer, Outgoing, told
+from deploy.local.simulator.sent import Sent
+from deploy.local.simulator.standin import Writing
+from deploy.local.webhooks import Webhook, path
 from services.chassis.accounts import Account, Accounts
 
 PROVIDER = "sendgrid"
+_BOUNDARY = "xYzZY"
 
 
 def _errors(status: int, message: str, field: str | None = None, **headers: str) -> Response:
@@ -29,9 +33,9 @@ _REFUSALS = {
 }
 
 
-def router(accounts: Accounts, mailer: Mailer) -> APIRouter:
+def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Callbacks) -> APIRouter:
     """Return the routes of the simulated SendGrid."""
-    routes = APIRouter()
+    routes, mailer = APIRouter(), Mailer(behaviours, sent, callbacks)
 
     @routes.post(f"/{PROVIDER}/v3/mail/send")
     async def send_mail(request: Request) -> Response:
@@ -99,3 +103,15 @@ def callback(account: Account, url: str, body: bytes, content_type: str) -> Call
         "X-Twilio-Email-Event-Webhook-Timestamp": timestamp,
     }
     return Callback(PROVIDER, url, headers, body, retries=3)
+
+
+def hands_over(account: Account, raw: bytes, writing: Writing) -> Webhook:
+    """Return the form with which a whole mail that was received is posted."""
+    envelope = json.dumps({"to": [account.address], "from": writing.sender}).encode()
+    parts = (
+        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + value + b"\r\n"
+        for name, value in (("email", raw), ("envelope", envelope))
+    )
+    body = b"".join(parts) + f"--{_BOUNDARY}--\r\n".encode()
+    posted = callback(account, path(account), body, f"multipart/form-data; boundary={_BOUNDARY}")
+    return Webhook(posted.url, posted.headers, posted.body)

@@ -14,10 +14,13 @@ from uuid import uuid4
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from deploy.local.signing import SnsSigner
-from deploy.local.simulator.behaviour import Mode
-from deploy.local.simulator.callbacks import Callback
+from deploy.local.signing import SNS
+from deploy.local.simulator.behaviour import Behaviours, Mode
+from deploy.local.simulator.callbacks import Callback, Callbacks
 from deploy.local.simulator.outgoing import Mailer, Outgoing, told
+from deploy.local.simulator.sent import Sent
+from deploy.local.simulator.standin import Writing
+from deploy.local.webhooks import Webhook, path
 from schemas.envelope import rfc3339
 from services.chassis.accounts import Account, Accounts
 
@@ -35,9 +38,9 @@ _REFUSALS = {
 }
 
 
-def router(accounts: Accounts, mailer: Mailer, signer: SnsSigner) -> APIRouter:
+def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Callbacks) -> APIRouter:
     """Return the routes of the simulated SES and SNS."""
-    routes = APIRouter()
+    routes, mailer = APIRouter(), Mailer(behaviours, sent, callbacks)
 
     @routes.post(f"/{PROVIDER}/v2/email/outbound-emails")
     async def send_mail(request: Request) -> Response:
@@ -55,14 +58,12 @@ def router(accounts: Accounts, mailer: Mailer, signer: SnsSigner) -> APIRouter:
             message_id,
             refusals=_REFUSALS,
             accepted=told(200, {"MessageId": message_id}),
-            events=lambda mode: _events(account, mailer.url(account), mail, message_id, mode, signer),
+            events=lambda mode: _events(account, mailer.url(account), mail, message_id, mode),
         )
 
     @routes.get("/sns/{name}.pem")
     async def certificate(name: str) -> Response:
-        return Response(
-            signer.certificate if name == signer.name else b"", 200 if name == signer.name else 404
-        )
+        return Response(SNS.certificate if name == SNS.name else b"", 200 if name == SNS.name else 404)
 
     @routes.get("/sns/")
     async def confirm_subscription(request: Request) -> Response:
@@ -90,9 +91,33 @@ def _read(document: dict[str, Any]) -> Outgoing:
     )
 
 
-def _events(
-    account: Account, url: str, mail: Outgoing, message_id: str, mode: Mode, signer: SnsSigner
-) -> Iterator[Callback]:
+def hands_over(account: Account, raw: bytes, writing: Writing) -> Webhook:
+    """Return the signed notification of a mail that was received."""
+    at = rfc3339(datetime.now(UTC))
+    passed = {"status": "PASS"}
+    message = {
+        "notificationType": "Received",
+        "mail": {
+            "timestamp": at,
+            "source": writing.sender,
+            "messageId": writing.unique,
+            "destination": [account.address],
+        },
+        "receipt": {
+            "recipients": [account.address],
+            "dkimVerdict": passed,
+            "dmarcVerdict": passed,
+            "action": {"type": "SNS", "encoding": "BASE64"},
+        },
+        "content": base64.b64encode(raw).decode(),
+    }
+    document = SNS.notification(account.secrets["topic_arn"], json.dumps(message), at)
+    headers = {"Content-Type": "text/plain; charset=UTF-8"}
+    forged = json.dumps({**document, "Message": "{}"}).encode()
+    return Webhook(path(account), headers, json.dumps(document).encode(), counterfeit=forged)
+
+
+def _events(account: Account, url: str, mail: Outgoing, message_id: str, mode: Mode) -> Iterator[Callback]:
     at = rfc3339(datetime.now(UTC))
     about = {
         "timestamp": at,
@@ -111,6 +136,6 @@ def _events(
     later = bounced if mode is Mode.UNDELIVERED else arrived
     for event in [{"eventType": "Send", "send": {}}, *later]:
         message = json.dumps({**event, "mail": about})
-        document = signer.notification(account.secrets["topic_arn"], message, at)
+        document = SNS.notification(account.secrets["topic_arn"], message, at)
         headers = {"Content-Type": "text/plain; charset=UTF-8", "x-amz-sns-message-type": "Notification"}
         yield Callback(PROVIDER, url, headers, json.dumps(document).encode(), retries=3)

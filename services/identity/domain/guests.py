@@ -1,7 +1,7 @@
 """Mail to a signed reply address from somebody else than the Customer whom it names.
 
 The address proves that its sender has seen a mail of ours to the Customer, not who they are: the mail joins
-the Customer's thread as a guest's, and links nobody's identifiers. See docs/decisions/0013.
+the Customer's thread as a guest's, and links nobody's identifiers. See docs/decisions/0015.
 """
 
 from collections.abc import Collection

@@ -4,8 +4,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from services.chassis.accounts import Account
-from services.ingest.channels import mailgun, mime, postmark, sendgrid, ses, twilio_sms, whatsapp
-from services.ingest.webhook import Greet, Nonce, Parse, Verify, Webhook
+from services.ingest.channels import (
+    line,
+    mailgun,
+    mime,
+    postmark,
+    sendgrid,
+    ses,
+    telegram,
+    twilio_sms,
+    whatsapp,
+)
+from services.ingest.webhook import Answer, Greet, Nonce, Parse, Verify, Webhook
 
 _MB = 1_000_000
 
@@ -22,8 +32,10 @@ class Provider:
     forged_status: int
     """What a request that is not the provider's gets."""
     answer: str
-    """The body of our 200."""
+    """The body of our 200, where it is always the same."""
     answer_type: str
+    answering: Answer | None = None
+    """Makes the body of our 200 where it depends on the webhook."""
     greet: Greet | None = None
     """Answers the GET that checks our address."""
     reads_get: bool = False
@@ -125,6 +137,26 @@ PROVIDERS: Mapping[str, Provider] = {
             slow=True,
             certificate_url=ses.certificate_url,
             confirmation_url=ses.confirmation_url,
+        ),
+        Provider(
+            name=telegram.PROVIDER,
+            verify=telegram.verify,
+            parse=telegram.parse,
+            limit_bytes=_MB,
+            forged_status=401,
+            answer="{}",
+            answer_type="application/json",
+            answering=telegram.answer,
+            proven_by_headers=True,
+        ),
+        Provider(
+            name=line.PROVIDER,
+            verify=line.verify,
+            parse=line.parse,
+            limit_bytes=_MB,
+            forged_status=401,
+            answer="{}",
+            answer_type="application/json",
         ),
     )
 }

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.notifier.channels import (
+    line,
     mailgun,
     mime,
     postmark,
     sendgrid,
     ses,
+    telegram,
     twilio_sms,
     webchat,
     whatsapp,
@@ -36,6 +38,8 @@ SENDERS: Mapping[str, Sender] = {
         Sender(mailgun.PROVIDER, mailgun.send),
         Sender(postmark.PROVIDER, postmark.send),
         Sender(ses.PROVIDER, ses.send),
+        Sender(telegram.PROVIDER, telegram.send),
+        Sender(line.PROVIDER, line.send, deduplicates=True),
         Sender(webchat.PROVIDER, webchat.send, deduplicates=True),
     )
 }

@@ -9,6 +9,7 @@ import pytest
 
 from services.chassis.accounts import Account, Accounts
 from services.ingest.webhook import Arrival, Webhook
+from tests import recorded
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 CORRELATION = UUID("11111111-1111-4111-8111-111111111111")
@@ -73,35 +74,11 @@ ACCOUNTS = [
     ),
     Account(
         provider="sendgrid",
-        account="demo",
-        channel="email",
-        address="support@parse.parley.example",
-        inbox="support",
-        secrets={"username": "hook", "password": "s3cret", "reply_secret": "reply_secret"},
-    ),
-    Account(
-        provider="sendgrid",
         account="sales",
         channel="email",
         address="sales@parse.parley.example",
         inbox="sales",
         secrets={"username": "hook", "password": "s3cret"},
-    ),
-    Account(
-        provider="mailgun",
-        account="demo",
-        channel="email",
-        address="support@mg.parley.example",
-        inbox="support",
-        secrets={"signing_key": "mailgun_http_webhook_signing_key_01", "reply_secret": "reply_secret"},
-    ),
-    Account(
-        provider="postmark",
-        account="demo",
-        channel="email",
-        address="support@pm.parley.example",
-        inbox="support",
-        secrets={"username": "hook", "password": "s3cret", "reply_secret": "reply_secret"},
     ),
     Account(
         provider="ses",
@@ -124,6 +101,7 @@ ACCOUNTS = [
         source="shop",
     ),
     Account(provider="webchat", account="other", channel="chat", address="other-widget", inbox="support"),
+    *recorded.accounts().values(),
 ]
 
 

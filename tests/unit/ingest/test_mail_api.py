@@ -19,6 +19,7 @@ from services.ingest.front import Front
 from services.ingest.handlers import RECORD_BYTES, Intake
 from services.ingest.proofs import Proofs
 from services.ingest.settings import IngestSettings
+from services.ingest.taking import Taking
 from tests.unit.ingest.test_mail_proofs import (
     MAILGUN_SIGNATURE,
     MAILGUN_TOKEN,
@@ -78,7 +79,7 @@ class Ingest:
         self.log, self.blobs, self.amazon, self.nonces = Log(), Blobs(), Amazon(), Nonces()
         proofs = Proofs(self.amazon, self.nonces, timedelta(hours=9))
         intake = Intake(accounts, self.log, self.blobs, lambda: NOW, uuid4, proofs)  # type: ignore[arg-type]
-        app = Front(FastAPI(), intake, IngestSettings())
+        app = Front(FastAPI(), Taking(intake, IngestSettings()))
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
 
     async def post(self, provider: str, content: bytes, **headers: str) -> httpx.Response:

@@ -11,9 +11,10 @@ from uuid import UUID
 import httpx
 import pytest
 
-from deploy.local import mails
 from deploy.local.signing import sendgrid_public_key
 from deploy.local.simulator.app import build_simulator
+from deploy.local.simulator.registry import stand_in
+from deploy.local.simulator.standin import Writing
 from schemas.common import Attachment, Channel, DeliveryStatus, Identifier
 from schemas.outbound import MessageSend, OutboundData, OutboundPersonal
 from services.chassis.accounts import Account, Accounts
@@ -185,13 +186,12 @@ def test_the_demo_accounts_public_key_is_the_one_that_signs() -> None:
     assert demo("sendgrid").secrets["public_key"] == sendgrid_public_key("demo")
 
 
-@pytest.mark.parametrize("provider", mails.PROVIDERS)
-def test_a_mail_is_handed_over_as_the_provider_does(provider: str) -> None:
-    raw = b"From: ann@mail.example.org\r\nMessage-ID: <m1@mail.example.org>\r\n\r\nWhere is my parcel?"
+@pytest.mark.parametrize("provider", MAILERS)
+async def test_a_mail_is_handed_over_as_the_provider_does(stack: Stack, provider: str) -> None:
     account = demo(provider)
-    posted = mails.handed_over(account, raw, "ann@mail.example.org", "1")
-    headers = {name.lower(): value for name, value in posted.headers.items()}
-    webhook = Webhook("POST", posted.path, "", headers, posted.body, LOCAL)
+    writing = Writing("ann@mail.example.org", "Where is my parcel?", "0a1b", datetime.now(UTC))
+    posted = stand_in(provider).writes(account, LOCAL, writing)
+    webhook = await stack.proven(posted.path, posted.headers, posted.body, account)
     assert PROVIDERS[provider].verify(webhook, account)
     (item,) = PROVIDERS[provider].parse(webhook, arrival(account))
     assert isinstance(item, Received)
