@@ -1,7 +1,8 @@
 """What is recorded of each provider in `tests/fixtures`, so that adding one needs no change to a test.
 
-`webhooks/<provider>/`: `<case>.json` (`.form`, `.multipart`, `.eml`) with `<case>.expected.json`, `account.yaml`, and
-`signatures.yaml`. `sends/<provider>.yaml`: what a sender asks, and what it makes of the answers.
+`webhooks/<provider>/`: `<case>.json` (`.form`, `.multipart`, `.eml`) with `<case>.expected.json`,
+`account.yaml`, and `signatures.yaml`. `sends/<provider>.yaml`: what a sender asks, and what it makes of
+the answers.
 """
 
 from pathlib import Path

@@ -23,6 +23,7 @@ from services.identity.handlers import Customers
 from services.identity.store import Store as IdentityStore
 from services.identity.subscribers import consumers as identity_consumers
 from services.notifier.access import Access as NotifierAccess
+from services.notifier.consents import Consents
 from services.notifier.feed.hub import Hub, Viewer
 from services.notifier.feed.positions import PARTITIONS
 from services.notifier.handlers import Sends
@@ -85,7 +86,7 @@ def conversation(database: Database, log: Log) -> Bench:
         )
 
     return Bench(
-        _handlers(conversation_consumers(threads, Access(store), lambda: NOW)),
+        _handlers(conversation_consumers(threads, Access(store), lambda: NOW, lambda *_: None)),
         [store.prepare],
         {
             "reply": lambda: threads.command(CUSTOMER, sent.causation, reply),
@@ -124,7 +125,7 @@ def notifier(database: Database, log: Log) -> Bench:
     sends = Sends(
         store,
         deduplicates=lambda _: False,
-        known_account=lambda provider, _: provider in {"twilio-sms", "mime"},
+        known_account=lambda provider, _: provider in {"twilio-sms", "whatsapp", "mime"},
         clock=lambda: NOW,
     )
     start = dict.fromkeys(PARTITIONS, 0)
@@ -138,6 +139,8 @@ def notifier(database: Database, log: Log) -> Bench:
                 hub.signal(delivery)
             else:
                 hub.receive(delivery)
+        if batch[0].topic == CONVERSATIONS_EVENTS.name:
+            await consents.learn(batch)
         return [HANDLED] * len(batch)
 
     async def shown() -> list[str]:
@@ -148,11 +151,12 @@ def notifier(database: Database, log: Log) -> Bench:
             items.append(desk.viewer.data(offered[0]))
         return items
 
-    table = _handlers(notifier_consumers(sends, NotifierAccess(database, hub.moved)))
+    consents = Consents(database)
+    table = _handlers(notifier_consumers(sends, NotifierAccess(database, hub.moved), consents))
     feeds: dict[str, BatchHandler] = dict.fromkeys(
         (CONVERSATIONS_EVENTS.name, ROUTING_DECISIONS.name, CHATS_SIGNALS.name), feed
     )
-    return Bench({**feeds, **table}, [store.prepare], hidden=frozenset({"record"}), shown=shown)
+    return Bench({**table, **feeds}, [store.prepare], hidden=frozenset({"record"}), shown=shown)
 
 
 SERVICES: dict[str, Callable[[Database, Log], Bench]] = {

@@ -17,6 +17,7 @@ from services.conversation.domain.model import Correspondence, Mailed, Thread
 
 KEPT_MAILED = 20
 _KEPT_ADDRESSES = 8
+_REPORTS = frozenset({"complaint", "unsubscribe", "resubscribe"})
 _HOUR = timedelta(hours=1)
 
 
@@ -43,6 +44,11 @@ def _spellings(message_id: str) -> tuple[str, str]:
     """Return the id, and what stands before its `@`: our own id, or the one a provider gave instead."""
     whole = message_id.strip("<>")
     return whole, whole.rpartition("@")[0]
+
+
+def shows_a_way_back(message: MessageIdentified) -> bool:
+    """Tell whether the Customer may be answered by it: not by a guest's mail, nor by a provider's report."""
+    return not message.data.guest and message.data.kind not in _REPORTS
 
 
 def contact_address(thread: Thread, message: MessageIdentified) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from schemas import ids
 from schemas.common import Channel, DeliveryStatus, Identifier
-from schemas.conversations import MessageAdded, Status
+from schemas.conversations import ConsentChanged, MessageAdded, Status
 from schemas.inbound import MessageIdentified
 from schemas.outbound import MessageSend, MessageStatus, StatusData
 from services.conversation.domain import mails
@@ -179,3 +179,16 @@ def test_what_is_remembered_of_mails_is_bounded() -> None:
         thread = answered(thread, ids.derive("reply", number), number).thread
     assert len(thread.mailed) == mails.KEPT_MAILED
     assert len(thread.mails) <= 8
+
+
+def test_a_complaint_withdraws_consent_and_a_mail_of_theirs_gives_it_again() -> None:
+    thread = opened()
+    complaint = mail("complaint", seconds=5)
+    data = complaint.data.model_copy(update={"kind": "complaint", "consent": "stop"})
+    change = received(thread, complaint.model_copy(update={"data": data}))
+    assert added(change).data.noise
+    assert change.thread.routes == thread.routes
+    (told,) = commands(change, ConsentChanged)
+    assert (told.data.opted_out, told.data.source, told.personal.address) == (True, "provider", ANN)
+    (lifted,) = commands(received(change.thread, mail("again", seconds=9)), ConsentChanged)
+    assert not lifted.data.opted_out
