@@ -3,7 +3,7 @@
 Topics `messages.inbound`, `messages.identified`, `messages.delivery` and `webhooks.quarantine`.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -33,6 +33,13 @@ class InboundData(Model):
     """What happened in a call; then `kind` is `call`, and the record is one word of many on that call."""
     consent: Literal["stop", "start", "help"] | None = None
     """What the provider says that the message asks for (Twilio's `OptOutType`), whatever its words."""
+    thread: str | None = None
+    """Home Customer whom the signed reply address names that a mail was sent to."""
+    guest: bool | None = None
+    """True where somebody else than the Customer wrote it, to a reply address of the Customer's.
+
+    identity tells; before that nobody knows.
+    """
 
 
 class InboundPersonal(Personal):
@@ -49,6 +56,10 @@ class InboundPersonal(Personal):
     """The text as a JSON string literal in ASCII, only where `text` had to be changed."""
     text_rest: BlobRef | None = None
     """The whole text where `text` was cut."""
+    html: str | None = None
+    """A mail's HTML, made safe to show."""
+    quoted: str | None = None
+    """The earlier mail that a mail quotes below `text`; both together are all of its words."""
     subject: str | None = None
     attachments: tuple[Attachment, ...] = ()
     provider_message_id: str
@@ -98,6 +109,47 @@ class DeliveryReported(Envelope):
 
     type: Literal["delivery.reported"] = "delivery.reported"
     data: DeliveryData
+
+
+class WatermarkData(Model):
+    """A provider's word on all our messages to one person up to a moment."""
+
+    provider: str
+    account: str
+    status: Literal[DeliveryStatus.DELIVERED, DeliveryStatus.READ]
+    up_to: Time
+    """By the provider's clock; it covers what the provider took at this moment or before."""
+    at: Time
+    """When it happened, by the provider's clock."""
+
+
+class WatermarkPersonal(Personal):
+    """Whose receipt it is."""
+
+    recipient: Identifier
+
+
+class DeliveryWatermark(Envelope):
+    """`messages.delivery`, key: the recipient's address. Messenger tells receipts so."""
+
+    type: Literal["delivery.watermark"] = "delivery.watermark"
+    data: WatermarkData
+    personal: WatermarkPersonal
+
+
+class DeliveryEcho(Envelope):
+    """`messages.delivery`, key: the provider's message id.
+
+    A message that left our account and does not tell who sent it: one of ours, or one from the
+    provider's own app. `id` is the id it has as a MessageReceived if it turns out not to be ours.
+    """
+
+    type: Literal["delivery.echo"] = "delivery.echo"
+    data: InboundData
+    personal: InboundPersonal
+
+
+AnyDelivery = Annotated[DeliveryReported | DeliveryWatermark | DeliveryEcho, Field(discriminator="type")]
 
 
 class QuarantineData(Model):

@@ -38,7 +38,7 @@ MESSAGES_INBOUND = Topic(
     "messages.inbound",
     "the sender's address",
     inbound.MessageReceived,
-    ("ingest",),
+    ("ingest", "notifier"),
     ("identity", "ingest"),
     retention=WEEK,
 )
@@ -46,7 +46,11 @@ MESSAGES_IDENTIFIED = Topic(
     "messages.identified", "Customer", inbound.MessageIdentified, ("identity",), ("conversation",)
 )
 MESSAGES_DELIVERY = Topic(
-    "messages.delivery", "the provider's message id", inbound.DeliveryReported, ("ingest",), ("notifier",)
+    "messages.delivery",
+    "the provider's message id; of a watermark the recipient's address",
+    inbound.AnyDelivery,
+    ("ingest",),
+    ("notifier",),
 )
 WEBHOOKS_QUARANTINE = Topic(
     "webhooks.quarantine",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
+from time import time
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -25,11 +26,15 @@ class Webhook:
     body: bytes
     proof: str = "Authorization"
     """The header that proves it, where the body is not signed."""
+    counterfeit: bytes = b""
+    """The body of a forged one, where any change but one of what is signed would go unseen."""
 
     def forged(self) -> "Webhook":
         """Return it with a body other than the signed one, or another token where nothing is signed."""
         if self.proof in self.headers:
             return replace(self, headers={**self.headers, self.proof: "Bearer forged"})
+        if self.counterfeit:
+            return replace(self, body=self.counterfeit)
         return replace(self, body=self.body + (b"&Forged=1" if b"=" in self.body[:20] else b" "))
 
     def curl(self, base: str) -> str:
@@ -136,6 +141,23 @@ def whatsapp_body(account: Account, body: bytes) -> Webhook:
     return Webhook(path(account), headers, body)
 
 
+_META_OBJECTS = {"messenger": "page", "instagram": "instagram"}
+
+
+def messaging(account: Account, events: Sequence[Json]) -> Webhook:
+    """Return events of Messenger or Instagram; each names its sender and recipient."""
+    entry = {"id": account.address, "time": int(time() * 1000), "messaging": list(events)}
+    document = {"object": _META_OBJECTS[account.provider], "entry": [entry]}
+    return whatsapp_body(account, json.dumps(document).encode())
+
+
+def direct_message(account: Account, sender: str, text: str, mid: str, at: datetime) -> Webhook:
+    """Return what a person with this id writes to a page or an Instagram account of ours."""
+    message = {"mid": mid, "text": text}
+    people = {"sender": {"id": sender}, "recipient": {"id": account.address}}
+    return messaging(account, [{**people, "timestamp": int(at.timestamp() * 1000), "message": message}])
+
+
 @dataclass(frozen=True, slots=True)
 class Mail:
     """What a mail says. `more` are further headers."""
@@ -166,7 +188,7 @@ def email(account: Account, mail: Mail, at: datetime) -> Webhook:
         if value:
             message[name] = value
     message.set_content(mail.text, cte="quoted-printable")
-    bearer = {"Authorization": f"Bearer {account.secrets['token']}", "Content-Type": "message/rfc822"}
+    bearer = {"Authorization": f"Bearer {account.secrets.get('token', '')}", "Content-Type": "message/rfc822"}
     return Webhook(path(account), bearer, message.as_bytes())
 
 

@@ -28,8 +28,9 @@ from services.notifier.feed.stream import Streams
 from services.notifier.files import PATH as FILES_PATH
 from services.notifier.files import Links, StoredFiles
 from services.notifier.files import routes as file_routes
-from services.notifier.handlers import NO_REQUEST, Sends
+from services.notifier.handlers import Sends
 from services.notifier.loops import abandon, observe, recover, sweep
+from services.notifier.receiving import NO_REQUEST
 from services.notifier.sending import Sending
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import Store
@@ -68,7 +69,9 @@ def build_app(
         known_account=lambda provider, account: (
             provider in SENDERS and accounts.find(provider, account) is not None
         ),
+        watermarks=lambda provider: provider in SENDERS and SENDERS[provider].watermarks,
         clock=clock,
+        echo_hold=timedelta(seconds=settings.echo_hold_seconds),
         on_receipt=lambda provider, outcome, count: metrics.RECEIPTS.labels(provider, outcome).inc(count),
         kind_of=kind_of,
     )
@@ -121,6 +124,7 @@ def build_app(
                 sending.run,
                 partial(every, 1.0, sweep(sends, settings), "outbox"),
                 partial(every, 5.0, recover(sends), "interrupted sends"),
+                partial(every, 5.0, sends.show_echoes, "unclaimed echoes"),
                 partial(every, 60.0, abandon(sends, settings), "sends without account"),
                 partial(every, 15.0, observe(store), "measures"),
             ],

@@ -1,5 +1,7 @@
 """What becomes of a message that is to be sent: pure rules on frozen values."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -24,6 +26,18 @@ A failure tells more than that the provider took the message, and less than that
 the provider tells more than our not knowing.
 """
 
+_ENHANCED = re.compile(r"[45]\.\d{1,3}\.\d{1,3}")
+"""Status code of a mail system (RFC 3463); no other provider's codes look so."""
+
+
+def rank(status: DeliveryStatus, error_code: str | None) -> float:
+    """Return how much a word counts.
+
+    A mail that came back did so after a system on its way had taken it: "delivered" says less.
+    """
+    bounced = status is DeliveryStatus.FAILED and _ENHANCED.fullmatch(error_code or "") is not None
+    return RANK[DeliveryStatus.DELIVERED] + 0.5 if bounced else RANK[status]
+
 
 class State(StrEnum):
     """Whose turn it is: ours until the provider was asked."""
@@ -44,6 +58,18 @@ class Evidence:
     error_code: str | None = None
     error_detail: str | None = None
     error_kind: str | None = None
+    taken_at: datetime | None = None
+    """When the provider took the message, by its own clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """A provider's word on all it took for one recipient until `up_to`, by its clock."""
+
+    status: DeliveryStatus
+    up_to: datetime
+    at: datetime
+    cause: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +101,10 @@ class Send:
     error_code: str | None = None
     error_detail: str | None = None
     error_kind: str | None = None
+    recipient: str | None = None
+    """See `recipient_key`; only where the provider tells receipts by watermarks."""
+    taken_at: datetime | None = None
+    """When the provider took it, in its own words; until then the earliest it can have been."""
     version: int = 0
 
     @property
@@ -115,9 +145,15 @@ def provider_key(provider: str, account: str, provider_message_id: str) -> str:
     return f"{provider}/{account}/{provider_message_id}"
 
 
-def new_send(message: MessageSend, now: datetime, record: bytes) -> Send:
-    """Return the message as it is first stored."""
+def recipient_key(provider: str, account: str, address: str) -> str:
+    """Return the name of one recipient of an account's messages, which does not tell the address."""
+    return str(ids.derive("recipient", provider, account, address))
+
+
+def new_send(message: MessageSend, now: datetime, record: bytes, *, watermarks: bool = False) -> Send:
+    """Return the message as it is first stored; `watermarks`: its provider tells receipts so."""
     data = message.data
+    to = message.personal.to.value
     return Send(
         message_id=str(data.message_id),
         customer_id=message.customer_id,
@@ -131,6 +167,7 @@ def new_send(message: MessageSend, now: datetime, record: bytes) -> Send:
         cause=message.id,
         record=record,
         next_at=now,
+        recipient=recipient_key(data.provider, data.account, to) if watermarks else None,
     )
 
 
@@ -140,23 +177,41 @@ def merge(send: Send, evidence: Evidence) -> Send:
     Of equal words the earliest moment stands; nothing happens twice.
     """
     learned = send.provider_message_id or evidence.provider_message_id
-    send = replace(send, provider_message_id=learned)
-    higher = RANK[evidence.status] > RANK[send.status]
-    same_earlier = (
-        evidence.status is send.status and send.status_at is not None and evidence.at < send.status_at
-    )
+    taken_at = (evidence.taken_at if send.recipient else None) or send.taken_at
+    send = replace(send, provider_message_id=learned, taken_at=taken_at)
+    heard, known = rank(evidence.status, evidence.error_code), rank(send.status, send.error_code)
+    higher = heard > known
+    same_earlier = heard == known and send.status_at is not None and evidence.at < send.status_at
     if not higher and not same_earlier:
         return send
     return replace(
         send,
         status=evidence.status,
         status_at=evidence.at,
-        status_seq=send.status_seq + higher,
+        status_seq=send.status_seq + (evidence.status is not send.status),
         error_code=evidence.error_code,
         error_detail=evidence.error_detail,
         error_kind=evidence.error_kind,
         cause=evidence.cause or send.cause,
     )
+
+
+_COVERED = frozenset({DeliveryStatus.SENT, DeliveryStatus.DELIVERED})
+
+
+def cover(send: Send, marks: Iterable[Watermark]) -> Send:
+    """Take in the highest watermark that covers the message.
+
+    It speaks of what the provider took: of a message whose request is out, was refused or was never
+    answered it says nothing, until other evidence shows that the provider has it.
+    """
+    if send.state is not State.FINISHED or send.status not in _COVERED or send.taken_at is None:
+        return send
+    covering = [mark for mark in marks if send.taken_at <= mark.up_to]
+    if not covering:
+        return send
+    highest = max(covering, key=lambda mark: RANK[mark.status])
+    return merge(send, Evidence(highest.status, highest.at, highest.cause))
 
 
 def without_account(send: Send, now: datetime) -> Send:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 from uuid import uuid4
 
@@ -198,7 +199,8 @@ class Sending:
             if (forbidden := await self._forbidden(account, message)) is not None:
                 return forbidden
             async with asyncio.timeout(self.settings.send_timeout_seconds):
-                return await request(Means(self.client, callback, self.files), account, message)
+                means = Means(self.client, callback, self.files, took=partial(self._took, claimed))
+                return await request(means, account, message)
         except (Refused, Retry, Unknown) as outcome:
             return outcome
         except TimeoutError:
@@ -206,6 +208,12 @@ class Sending:
         except Exception as error:  # noqa: BLE001  (a sender's bug: the request may have left)
             log.error("send_failed", account=claimed.source, error=type(error).__name__, exc_info=error)
             return Unknown(f"interrupted: {type(error).__name__}")
+
+    async def _took(self, claimed: Send, provider_message_id: str) -> None:
+        try:
+            await self.sends.note_part(claimed, provider_message_id)
+        except Exception as error:  # noqa: BLE001  (the rest of the message matters more)
+            log.warning("part_not_noted", account=claimed.source, error=type(error).__name__)
 
     async def _forbidden(self, account: Account, message: MessageSend) -> Refused | Retry | None:
         try:

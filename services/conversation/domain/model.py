@@ -144,6 +144,23 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Mailed:
+    """A mail of ours, by the ids that an answer to it may name."""
+
+    message_id: UUID
+    provider_message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Correspondence:
+    """When mails went to and came from one address within the last hour."""
+
+    address: str
+    received: tuple[datetime, ...] = ()
+    sent: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Consent:
     """The latest word on whether we may write."""
 
@@ -180,6 +197,9 @@ class Thread:
     routes: Mapping[Channel, Route] = field(default_factory=dict)
     calls: tuple[Call, ...] = ()
     """The latest calls, the oldest first: words on them come long after they end."""
+    mailed: tuple[Mailed, ...] = ()
+    """The last mails of ours."""
+    mails: tuple[Correspondence, ...] = ()
     standings: tuple[Standing, ...] = ()
     last_at: datetime | None = None
     """Provider's time of the latest message."""

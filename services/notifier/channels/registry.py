@@ -3,8 +3,21 @@
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
-from services.notifier.channels import line, mime, telegram, twilio_sms, webchat, whatsapp
-from services.notifier.channels.sending import RefusalKind, Send
+from services.notifier.channels import (
+    instagram,
+    line,
+    mailgun,
+    messenger,
+    mime,
+    postmark,
+    sendgrid,
+    ses,
+    telegram,
+    twilio_sms,
+    webchat,
+    whatsapp,
+)
+from services.notifier.channels.sending import REFUSALS, RefusalKind, Send
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +30,22 @@ class Sender:
     """Sending the same message id again is harmless, so a lost answer may be tried again."""
     kinds: Mapping[RefusalKind, Container[int]] = field(default_factory=dict)
     """What its error codes are about, for those that come by a receipt."""
+    watermarks: bool = False
+    """It says of all messages to a person at once what became of them, up to a moment."""
 
 
 SENDERS: Mapping[str, Sender] = {
     row.name: row
     for row in (
         Sender(twilio_sms.PROVIDER, twilio_sms.send, kinds=twilio_sms.KINDS),
-        Sender(whatsapp.PROVIDER, whatsapp.send, kinds=whatsapp.KINDS),
+        Sender(whatsapp.PROVIDER, whatsapp.send, kinds=whatsapp.CODES.kinds),
+        Sender(messenger.PROVIDER, messenger.send, watermarks=True),
+        Sender(instagram.PROVIDER, instagram.send),
         Sender(mime.PROVIDER, mime.send),
+        Sender(sendgrid.PROVIDER, sendgrid.send),
+        Sender(mailgun.PROVIDER, mailgun.send),
+        Sender(postmark.PROVIDER, postmark.send),
+        Sender(ses.PROVIDER, ses.send),
         Sender(telegram.PROVIDER, telegram.send),
         Sender(line.PROVIDER, line.send, deduplicates=True),
         Sender(webchat.PROVIDER, webchat.send, deduplicates=True),
@@ -33,7 +54,13 @@ SENDERS: Mapping[str, Sender] = {
 
 
 def kind_of(provider: str, code: str | None) -> RefusalKind | None:
-    """Return what a provider's error code is about, None where nobody knows."""
+    """Return what a provider's error code is about, None where nobody knows.
+
+    Mail's receipts may name it in words: `opted_out`.
+    """
+    worded = next((kind for kind in REFUSALS if kind == code), None)
+    if worded is not None:
+        return worded
     sender = SENDERS.get(provider)
     if sender is None or code is None or not (code.isascii() and code.isdigit()):
         return None
