@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from schemas import catalogue
 from schemas.common import Channel, IdentifierKind
 from schemas.conversations import (
     AnyConversationEvent,
@@ -16,9 +17,8 @@ from schemas.conversations import (
     ConversationUnassigned,
     MessageAdded,
     MessageDeliveryChanged,
-    NoteAdded,
 )
-from schemas.envelope import Envelope, rfc3339
+from schemas.envelope import Envelope
 from schemas.topics import ROUTING_DECISIONS
 from services.chassis.delivery import Delivery
 from services.notifier.feed.chats import Chats, visitor_key
@@ -76,15 +76,8 @@ def item_of(delivery: Delivery, chats: Chats) -> Item:
     message = delivery.message
     decision = delivery.topic == ROUTING_DECISIONS.name
     data: dict[str, Any] = message.data.model_dump(mode="json", exclude_none=True)
-    common = {
-        "id": str(message.id),
-        "type": message.type,
-        "at": rfc3339(message.occurred_at),
-        "seq": message.seq,
-        "customer_id": message.customer_id,
-        "conversation_id": data.get("conversation_id"),
-    }
-    words = _words(message)
+    common = catalogue.place(message, data.get("conversation_id"))
+    words = catalogue.words(message)
     visitors = _visitors(message, chats)
     return Item(
         (delivery.topic, delivery.partition),
@@ -98,18 +91,6 @@ def item_of(delivery: Delivery, chats: Chats) -> Item:
         visitor_data=_json({**_visible(data), **words, **common}) if visitors else None,
         heard=_heard(message),
     )
-
-
-def _words(message: Envelope) -> dict[str, Any]:
-    match message:
-        case MessageAdded(personal=personal):
-            files = [file.model_dump(mode="json", exclude_none=True) for file in personal.attachments]
-            subject = {} if personal.subject is None else {"subject": personal.subject}
-            return {"text": personal.text, **subject, "attachments": files}
-        case NoteAdded(personal=personal):
-            return {"text": personal.text}
-        case _:
-            return {}
 
 
 def _inboxes(event: AnyConversationEvent) -> tuple[str, ...]:
