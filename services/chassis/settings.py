@@ -46,6 +46,13 @@ class Settings(BaseSettings):
     suspicion_seconds: float = Field(
         60.0, ge=0, description="while many records fail, dead letters wait so long for the consumer to halt"
     )
+    outside_allowed_networks: str = Field(
+        "",
+        description="private networks (CIDR, by comma) that URLs named by others may lead to all the same",
+    )
+    outside_plain_http: bool = Field(
+        default=False, description="whether URLs named by others may be plain http"
+    )
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="proxies whose X-Forwarded-For is believed, by comma; `*` for all"
     )
