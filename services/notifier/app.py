@@ -11,6 +11,7 @@ from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
+from services.chassis.outside import outside_client
 from services.chassis.service import Service, build
 from services.notifier import metrics
 from services.notifier.access import Access
@@ -28,6 +29,7 @@ from services.notifier.sending import Sending
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import Store
 from services.notifier.subscribers import consumers, tail
+from services.notifier.webhooks.compose import webhooks
 
 NAME = "notifier"
 
@@ -38,6 +40,7 @@ def build_app(
     publisher: KafkaPublisher | None = None,
     database: Database | None = None,
     client: httpx.AsyncClient | None = None,
+    outside: httpx.AsyncClient | None = None,
     clock: Clock = utc_now,
 ) -> FastAPI:
     """Return the service's application. Raises AccountsError for an accounts file it cannot use."""
@@ -68,6 +71,9 @@ def build_app(
     )
     sends.on_work = sending.wake
 
+    outside = outside or outside_client(settings)
+    hooks = webhooks(settings, database, publisher, outside, clock)
+
     positions: dict[Position, int] = {}
     hub = Hub(
         positions,
@@ -91,20 +97,21 @@ def build_app(
         Service(
             name=NAME,
             settings=settings,
-            router=routes(Parts(streams, access, store, settings.stream_write_seconds)),
+            router=routes(Parts(streams, access, store, settings.stream_write_seconds, hooks.routes)),
             publisher=publisher,
             database=database,
-            consumers=consumers(sends, access),
+            consumers=consumers(sends, access, hooks.intake),
             tails=[tail(settings, hub, access, positions)],
-            on_start=[store.prepare, begin_feed],
+            on_start=[store.prepare, hooks.prepare, begin_feed],
             loops=[
                 sending.run,
                 partial(every, 1.0, sweep(sends, settings), "outbox"),
                 partial(every, 5.0, recover(sends), "interrupted sends"),
                 partial(every, 60.0, abandon(sends, settings), "sends without account"),
                 partial(every, 15.0, observe(store), "measures"),
+                *hooks.loops,
             ],
-            on_stop=[client.aclose],
+            on_stop=[client.aclose, outside.aclose],
         )
     )
 

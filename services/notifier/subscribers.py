@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from schemas import catalogue
 from schemas.topics import AGENTS_EVENTS, MESSAGES_DELIVERY, MESSAGES_OUTBOUND, Topic
 from services.chassis.delivery import BatchHandler, Consumer, Delivery
 from services.chassis.settings import Settings
@@ -10,11 +11,12 @@ from services.notifier.access import Access
 from services.notifier.feed.hub import Hub
 from services.notifier.feed.positions import FEED_TOPICS, Position
 from services.notifier.handlers import Sends
+from services.notifier.webhooks.intake import Intake
 
 GROUP = "notifier"
 
 
-def consumers(sends: Sends, access: Access) -> list[Consumer]:
+def consumers(sends: Sends, access: Access, intake: Intake) -> list[Consumer]:
     """Return the table of consumers: each record is handled by one replica.
 
     Each has a group of its own: one that reconnects leaves the others alone.
@@ -23,6 +25,7 @@ def consumers(sends: Sends, access: Access) -> list[Consumer]:
         (MESSAGES_OUTBOUND, sends.accept),
         (MESSAGES_DELIVERY, sends.receive),
         (AGENTS_EVENTS, access.learn),
+        *((topic, intake.accept) for topic in catalogue.TOPICS),
     ]
     return [Consumer(topic, f"{GROUP}.{topic.name}", handle) for topic, handle in handlers]
 

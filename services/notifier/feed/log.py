@@ -60,9 +60,7 @@ class Log:
                         receive(delivery)
         return True
 
-    async def chunks(
-        self, ranges: Mapping[Position, Range], records: int
-    ) -> AsyncGenerator[Chunk, None]:
+    async def chunks(self, ranges: Mapping[Position, Range], records: int) -> AsyncGenerator[Chunk, None]:
         """Yield the records of `ranges`, at most `records` at a time, each partition in order.
 
         With them comes the next offset of every partition. What the log does not hold any more is left out.

@@ -81,9 +81,7 @@ def _wanted(endpoint: Endpoint, batch: Sequence[Delivery]) -> list[Delivery]:
     ]
 
 
-def make_posts(
-    wanted: Iterable[tuple[Delivery, Endpoint]], now: datetime, most_bytes: int
-) -> list[Post]:
+def make_posts(wanted: Iterable[tuple[Delivery, Endpoint]], now: datetime, most_bytes: int) -> list[Post]:
     """Return posts in log order; the body of each record is made once."""
     bodies: dict[tuple[Place, int], bytes] = {}
     posts = []

@@ -41,7 +41,7 @@ class Past(Protocol):
 class Readings:
     """Reads stretches of the log into posts."""
 
-    def __init__(  # noqa: PLR0913  (its parts)
+    def __init__(
         self,
         endpoints: Endpoints,
         posts: Posts,
