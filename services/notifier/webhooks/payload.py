@@ -15,8 +15,9 @@ def body(record: Envelope, most_bytes: int) -> bytes:
     content: Any = getattr(record, "data")  # noqa: B009  (every record of a topic has it)
     data: dict[str, Any] = content.model_dump(mode="json", exclude_none=True)
     place = catalogue.place(record, data.get("conversation_id"))
-    whole = _json(record, {**data, **catalogue.words(record), **place})
-    if len(whole) <= most_bytes:
+    words = catalogue.words(record)
+    whole = _json(record, {**data, **words, **place})
+    if len(whole) <= most_bytes or not words:
         return whole
     return _json(record, {**data, "truncated": True, **place})
 
