@@ -25,9 +25,11 @@ def consumers(sends: Sends, access: Access, intake: Intake) -> list[Consumer]:
         (MESSAGES_OUTBOUND, sends.accept),
         (MESSAGES_DELIVERY, sends.receive),
         (AGENTS_EVENTS, access.learn),
-        *((topic, intake.accept) for topic in catalogue.TOPICS),
     ]
-    return [Consumer(topic, f"{GROUP}.{topic.name}", handle) for topic, handle in handlers]
+    return [
+        *(Consumer(topic, f"{GROUP}.{topic.name}", handle) for topic, handle in handlers),
+        *(Consumer(topic, f"{GROUP}.webhooks.{topic.name}", intake.accept) for topic in catalogue.TOPICS),
+    ]
 
 
 def tail(settings: Settings, hub: Hub, access: Access, positions: dict[Position, int]) -> Tail:
