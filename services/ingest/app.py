@@ -16,6 +16,7 @@ from services.ingest.front import Front
 from services.ingest.handlers import Intake
 from services.ingest.settings import IngestSettings
 from services.ingest.store import MongoVisitors
+from services.ingest.taking import Taking
 from services.ingest.visitors import Visitors, random_visitor_id
 
 
@@ -26,13 +27,14 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     publisher = KafkaPublisher(settings, "ingest")
     store = MongoVisitors(database)
     intake = Intake(Accounts.load(settings.accounts_file), publisher, Blobs(database), clock, uuid4)
+    taking = Taking(intake, settings)
     visitors = Visitors(store, timedelta(days=settings.visitor_lifetime_days), random_visitor_id)
     return build(
         Service(
             name="ingest",
             settings=settings,
-            router=routes(intake, visitors, settings),
-            front=lambda app: Front(app, intake, settings),
+            router=routes(taking, visitors, settings),
+            front=lambda app: Front(app, taking),
             publisher=publisher,
             database=database,
             on_start=[store.prepare],
@@ -40,9 +42,9 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     )
 
 
-def routes(intake: Intake, visitors: Visitors, settings: IngestSettings) -> APIRouter:
+def routes(taking: Taking, visitors: Visitors, settings: IngestSettings) -> APIRouter:
     """Return all routes; the visitors' come first, their paths being the narrower ones."""
     router = APIRouter()
-    router.include_router(webchat_api.build_router(intake, visitors, settings))
-    router.include_router(api.build_router(intake, settings))
+    router.include_router(webchat_api.build_router(taking.intake, visitors, settings))
+    router.include_router(api.build_router(taking))
     return router

@@ -13,6 +13,7 @@ from services.chassis.accounts import Account
 from services.chassis.auth import Visitor, authenticator, unauthorized
 from services.chassis.auth import visitor as bearer_of_visitor
 from services.chassis.faults import is_transient
+from services.chassis.overdue import Limit
 from services.chassis.problems import Problem, not_found, not_yet, unavailable
 from services.ingest.body import read_body
 from services.ingest.channels import webchat
@@ -34,14 +35,15 @@ def build_router(intake: Intake, visitors: Visitors, settings: IngestSettings) -
     """Return the visitors' routes."""
     router = APIRouter()
     sessions = RateLimit(settings.webchat_sessions_burst, settings.webchat_sessions_per_minute)
+    slow = Limit(settings.body_timeout_seconds)
     messages = RateLimit(settings.webchat_messages_burst, settings.webchat_messages_per_minute)
 
     @router.post(f"{_BASE}/sessions", status_code=201, openapi_extra=webchat.schema(webchat.SessionRequest))
     async def start_session(account: str, request: Request) -> Response:
         with counted(webchat.PROVIDER):
             widget = _widget(intake, account)
-            _limit(sessions, request.client.host if request.client else "")
-            asked = await _body(request, webchat.SessionRequest, settings)
+            _spare(sessions, request.client.host if request.client else "")
+            asked = await _body(request, webchat.SessionRequest, slow)
             visitor = await _started(visitors, asked, widget, intake)
             tokens = authenticator(request).visitors
             token = tokens.issue(widget.account, visitor.visitor_id, visitor.expires_at)
@@ -55,14 +57,14 @@ def build_router(intake: Intake, visitors: Visitors, settings: IngestSettings) -
         with counted(webchat.PROVIDER):
             widget = _widget(intake, account)
             visitor = await _visitor(request, widget)
-            _limit(messages, visitor.visitor_id)
+            _spare(messages, visitor.visitor_id)
             arrival = intake.arrival(widget)
-            posted = await _body(request, webchat.ChatMessage, settings)
+            posted = await _body(request, webchat.ChatMessage, slow)
             known = await _known(visitors, visitor)
             identifiers, name = (known.identifiers, known.name) if known else ((), None)
             item = webchat.message(posted, visitor.visitor_id, identifiers, name, arrival)
             await published(webchat.PROVIDER, arrival, lambda: intake.publish([item], arrival))
-            return JSONResponse({"message_id": str(item.record.id)}, 202)
+            return JSONResponse({"message_id": item.id}, 202)
 
     @router.post(f"{_BASE}/{{action}}", summary="attachments, typing, read, rating: in a later version")
     async def later(account: str, action: str, request: Request) -> Response:
@@ -111,9 +113,9 @@ async def _known(visitors: Visitors, visitor: Visitor) -> VisitorRecord | None:
         raise
 
 
-async def _body(request: Request, model: type[Body], settings: IngestSettings) -> Body:
+async def _body(request: Request, model: type[Body], limit: Limit) -> Body:
     """Read and validate the body; 422 names each wrong field, 413 and 408 as for webhooks."""
-    raw = await read_body(request.headers, request.receive, _LIMIT_BYTES, settings.body_timeout_seconds)
+    raw = await read_body(request.headers, request.receive, _LIMIT_BYTES, limit)
     try:
         return model.model_validate(read_json(raw) if raw.strip() else {})
     except BadItem:
@@ -134,7 +136,7 @@ def _invalid(error: ValidationError) -> Problem:
     return Problem(422, "Unprocessable Content", detail, errors=errors)
 
 
-def _limit(limit: RateLimit, caller: str) -> None:
+def _spare(limit: RateLimit, caller: str) -> None:
     wait = limit.wait_seconds(caller, time.monotonic())
     if wait:
         headers: dict[str, Any] = {"Retry-After": str(math.ceil(wait))}

@@ -30,6 +30,7 @@ from services.ingest.channels import twilio_sms, whatsapp
 from services.ingest.front import Front
 from services.ingest.handlers import RECORD_BYTES, Intake
 from services.ingest.settings import IngestSettings
+from services.ingest.taking import Taking
 from services.ingest.visitors import VisitorRecord, Visitors, random_visitor_id
 
 NOW = datetime(2096, 1, 1, 12, 0, tzinfo=UTC)  # tokens are checked against the real clock
@@ -182,12 +183,13 @@ async def settle(accounts: Accounts, request: pytest.FixtureRequest) -> AsyncIte
         )
         log, blobs, people = Log(), Bytes(), People()
         intake = Intake(accounts, log, blobs, lambda: NOW, uuid4)
+        taking = Taking(intake, settings)
         visitors = Visitors(people, timedelta(days=180), random_visitor_id)
         app = FastAPI()
         app.state.authenticator = Authenticator(settings)
         problems.install(app)
-        app.include_router(routes(intake, visitors, settings), prefix="/ingest")
-        served = Front(app, intake, settings) if request.param == "front" else app
+        app.include_router(routes(taking, visitors, settings), prefix="/ingest")
+        served = Front(app, taking) if request.param == "front" else app
         # the client's own host stands for a proxy's: signatures cover PUBLIC_URL
         client = httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://10.0.0.1:8080")
         clients.append(client)
@@ -541,7 +543,7 @@ async def test_a_fault_of_ours_is_answered_by_the_front_without_its_text(account
             raise RuntimeError("said +15551230001")
 
     settings = IngestSettings(public_url=PUBLIC)
-    front = Front(FastAPI(), Intake(accounts, Broken(), Bytes(), lambda: NOW, uuid4), settings)
+    front = Front(FastAPI(), Taking(Intake(accounts, Broken(), Bytes(), lambda: NOW, uuid4), settings))
     transport = httpx.ASGITransport(front)
     async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.1") as client:
         answer = await client.post(MIME, content=MAIL, headers={"authorization": "Bearer relay-token"})
