@@ -40,7 +40,7 @@ class NotifierSettings(Settings):
     resumes_at_once: int = Field(4, gt=0, description="streams that may read from Kafka at a time")
 
     webhooks_most: int = Field(50, gt=0, description="webhook subscriptions there may be")
-    webhook_at_once: int = Field(4, gt=0, description="requests at a time to one endpoint, per replica")
+    webhook_at_once: int = Field(8, gt=0, description="requests at a time to one endpoint, per replica")
     webhook_timeout_seconds: float = Field(15.0, gt=0, description="longest request to an endpoint")
     webhook_lease_seconds: float = Field(
         60.0, gt=0, description="after so long an event whose sender is gone is sent again"

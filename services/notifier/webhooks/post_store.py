@@ -121,10 +121,15 @@ class Posts:
 
     # --- out --------------------------------------------------------------------------------------
 
-    async def due(self) -> list[str]:
-        """Return the endpoints that have a post to claim now."""
-        query = {"head": True, "state": _WAITING, "next_at": {"$lte": self._clock()}}
-        return list(await self.collection.distinct("endpoint", query))
+    async def due(self, endpoints: Sequence[str]) -> list[str]:
+        """Return those of `endpoints` that have a post to claim now."""
+        query = {
+            "endpoint": {"$in": list(endpoints)},
+            "head": True,
+            "state": _WAITING,
+            "next_at": {"$lte": self._clock()},
+        }
+        return list(await self.collection.distinct("endpoint", query)) if endpoints else []
 
     async def claim(self, endpoint: str, claim: str, lease: timedelta) -> Post | None:
         """Claim the endpoint's post that is due and first of its lane; None when there is none."""
@@ -190,6 +195,11 @@ class Posts:
     async def purge(self, endpoint: str) -> None:
         """Forget all posts of an endpoint that is no more."""
         await self.collection.delete_many({"endpoint": endpoint})
+
+    async def orphans(self, known: Sequence[str]) -> list[str]:
+        """Return endpoints that posts wait for and that are not among `known`."""
+        query = {"endpoint": {"$nin": list(known)}, "head": True}
+        return list(await self.collection.distinct("endpoint", query))
 
     async def waiting(self) -> int:
         """Return how many posts wait, of all endpoints."""

@@ -78,38 +78,47 @@ class Posting:
 
     async def look(self) -> None:
         """Start a worker for each endpoint that has something due and has none."""
-        due = await self.posts.due()
-        known = {endpoint.id: endpoint for endpoint in await self.endpoints.all()} if due else {}
-        for endpoint_id in due:
-            endpoint = known.get(endpoint_id)
-            if endpoint is None:
-                await self.posts.purge(endpoint_id)
-            elif endpoint.may_post(self.clock()) and endpoint_id not in self._workers:
-                worker = asyncio.create_task(self._work(endpoint_id), name=f"webhook {endpoint_id}")
-                self._workers[endpoint_id] = worker
-                worker.add_done_callback(lambda _, name=endpoint_id: self._workers.pop(name))  # type: ignore[misc]
+        now = self.clock()
+        ready = [
+            endpoint.id
+            for endpoint in await self.endpoints.all()
+            if endpoint.may_post(now) and endpoint.id not in self._workers
+        ]
+        for endpoint_id in await self.posts.due(ready):
+            worker = asyncio.create_task(self._work(endpoint_id), name=f"webhook {endpoint_id}")
+            self._workers[endpoint_id] = worker
+            worker.add_done_callback(lambda _, name=endpoint_id: self._workers.pop(name))  # type: ignore[misc]
 
     async def _work(self, endpoint_id: str) -> None:
         """Send until nothing of the endpoint is due, or it must rest."""
         out: set[asyncio.Task[None]] = set()
         try:
-            while not self._stopping:
-                endpoint = await self.endpoints.get(endpoint_id)
-                if endpoint is None or not endpoint.may_post(self.clock()):
-                    break
-                claimed = (
-                    await self._claim(endpoint_id) if len(out) < endpoint.at_once(self.at_once) else None
-                )
-                if claimed is not None:
-                    out.add(asyncio.create_task(self.send(endpoint, *claimed)))
-                elif out:
-                    _, out = await asyncio.wait(out, return_when=asyncio.FIRST_COMPLETED)
-                else:
-                    break
-        except Exception as error:  # noqa: BLE001  (the next look starts another worker)
-            log.warning("webhook_worker_ended", webhook=endpoint_id, error=type(error).__name__)
+            try:
+                await self._send_due(endpoint_id, out)
+            except Exception as error:  # noqa: BLE001  (the next look starts another worker)
+                log.warning("webhook_worker_ended", webhook=endpoint_id, error=type(error).__name__)
+            if out:
+                await asyncio.wait(out)
         finally:
-            await _finished(out)
+            for task in out:
+                task.cancel()
+            await asyncio.gather(*out, return_exceptions=True)
+
+    async def _send_due(self, endpoint_id: str, out: set[asyncio.Task[None]]) -> None:
+        """Keep requests out, as many as the endpoint may have; those that are out stand in `out`."""
+        while not self._stopping:
+            endpoint = await self.endpoints.get(endpoint_id)
+            if endpoint is None or not endpoint.may_post(self.clock()):
+                return
+            claimed = await self._claim(endpoint_id) if len(out) < endpoint.at_once(self.at_once) else None
+            if claimed is not None:
+                task = asyncio.create_task(self.send(endpoint, *claimed))
+                out.add(task)
+                task.add_done_callback(out.discard)
+            elif out:
+                await asyncio.wait(out, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                return
 
     async def _claim(self, endpoint_id: str) -> tuple[Post, str] | None:
         claim = str(uuid4())
@@ -219,14 +228,6 @@ class Posting:
         await self.posts.recover()
         await self.posts.settle(await self.posts.unsettled(before))
         await self.endpoints.drain_left(before)
-
-
-async def _finished(out: set[asyncio.Task[None]]) -> None:
-    """Wait for requests that are out; cancelled, cancel them."""
-    try:
-        if out:
-            await asyncio.wait(out)
-    finally:
-        for task in out:
-            task.cancel()
-        await asyncio.gather(*out, return_exceptions=True)
+        # stored by a batch in flight while their subscription was deleted
+        for endpoint_id in await self.posts.orphans([each.id for each in await self.endpoints.all()]):
+            await self.posts.purge(endpoint_id)

@@ -178,13 +178,11 @@ class Hooks:
                 return
 
     async def _send_one(self, claim: str) -> bool:
-        for endpoint_id in await self.posts.due():
-            endpoint = await self.endpoints.get(endpoint_id)
-            if endpoint is None or not endpoint.may_post(self.now):
-                continue
+        ready = {each.id: each for each in await self.endpoints.all() if each.may_post(self.now)}
+        for endpoint_id in await self.posts.due(list(ready)):
             post = await self.posts.claim(endpoint_id, claim, timedelta(seconds=60))
             if post is not None:
-                await self.posting.send(endpoint, post, claim)
+                await self.posting.send(ready[endpoint_id], post, claim)
                 return True
         return False
 

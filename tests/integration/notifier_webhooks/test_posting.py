@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 
 from schemas.hooks import PauseReason
 from services.chassis.problems import Problem
-from services.notifier.webhooks.rules import Answer, Endpoint, EndpointState, Post
+from services.notifier.webhooks.rules import Answer, EndpointState, Post
 from tests.integration.notifier_webhooks.conftest import DOWN, KEPT, OK, Hooks, name_of
 
 
@@ -170,18 +171,35 @@ async def test_a_hanging_endpoint_holds_up_only_itself(hooks: Hooks) -> None:
     running = asyncio.create_task(hooks.posting.run())
     names = [f"{customer}-1" for customer in "abcdefgh"]
     await hooks.happen(*names)
-    async with asyncio.timeout(10):
-        while set((await hooks.states(fast)).values()) != {"delivered"}:
-            await asyncio.sleep(0.02)
-    states = list((await hooks.states(slow)).values())
-    assert (states.count("claimed"), states.count("waiting")) == (4, 4)
+    await _until(hooks, fast, {"delivered": 8})
+    await _until(hooks, slow, {"claimed": 4, "waiting": 4})
     hooks.receiver.hold[slow].set()
-    async with asyncio.timeout(10):
-        while set((await hooks.states(slow)).values()) != {"delivered"}:
-            await asyncio.sleep(0.02)
+    await _until(hooks, slow, {"delivered": 8})
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert sorted(hooks.receiver.accepted()) == sorted(names * 2)
+
+
+async def test_a_stop_does_not_wait_for_an_endpoint_without_end(hooks: Hooks) -> None:
+    webhook = await hooks.subscribe()
+    hooks.receiver.hold[webhook] = asyncio.Event()
+    running = asyncio.create_task(hooks.posting.run())
+    await hooks.happen("a-1", "b-1")
+    await _until(hooks, webhook, {"claimed": 2})
+    running.cancel()
+    async with asyncio.timeout(30):
+        await asyncio.gather(running, return_exceptions=True)
+    hooks.receiver.hold.clear()
+    hooks.later(61)
+    await hooks.posting.sweep()
+    await hooks.send_due()
+    assert sorted(hooks.receiver.accepted()) == ["a-1", "b-1"]
+
+
+async def _until(hooks: Hooks, webhook: str, counts: dict[str, int]) -> None:
+    async with asyncio.timeout(30):
+        while Counter((await hooks.states(webhook)).values()) != counts:
+            await asyncio.sleep(0.02)
 
 
 async def test_a_replay_sends_again_from_a_point_in_order_and_before_what_is_new(hooks: Hooks) -> None:
@@ -251,15 +269,11 @@ async def test_a_deleted_subscription_leaves_nothing(hooks: Hooks) -> None:
         await hooks.patch(webhook, paused=True)
     assert gone.value.status == 404
     # what a batch in flight stored after it
-    await hooks.endpoints.insert(other := (await _stale(hooks)))
+    other = await hooks.subscribe("other")
     await hooks.happen("a-3")
-    await hooks.endpoints.delete(other.id)
-    await hooks.posting.look()
+    await hooks.endpoints.delete(other)
+    await hooks.posting.sweep()
     assert await hooks.posts.collection.count_documents({}) == 0
-
-
-async def _stale(hooks: Hooks) -> Endpoint:
-    return await hooks.commands.found(await hooks.subscribe("stale"))
 
 
 async def test_an_endpoint_resumed_while_a_batch_is_read_misses_nothing(hooks: Hooks) -> None:
