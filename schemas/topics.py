@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from schemas import conversations, customers, deadletters, hooks, inbound, outbound, routing
+from schemas import conversations, customers, deadletters, hooks, inbound, outbound, routing, signals
 from schemas.envelope import Envelope
 
 PARTITIONS = 12
@@ -82,6 +82,15 @@ AGENTS_EVENTS = Topic(
 WEBHOOKS_EVENTS = Topic(
     "webhooks.events", "webhook subscription", hooks.AnyWebhookEvent, ("notifier",), ("notifier",)
 )
+CHATS_SIGNALS = Topic(
+    "chats.signals",
+    "visitor, or Customer",
+    signals.AnySignal,
+    ("ingest", "conversation"),
+    ("notifier",),
+    retention=timedelta(days=1),
+    dead_letter=None,
+)
 DEADLETTERS = Topic(
     "deadletters",
     "the original key",
@@ -105,6 +114,7 @@ TOPICS: tuple[Topic, ...] = (
     ROUTING_DECISIONS,
     AGENTS_EVENTS,
     WEBHOOKS_EVENTS,
+    CHATS_SIGNALS,
     DEADLETTERS,
 )
 

@@ -12,6 +12,7 @@ from schemas import topics
 from schemas.common import BlobRef
 from schemas.ids import derive
 from schemas.inbound import MessageReceived, QuarantineData, QuarantinePersonal, WebhookQuarantined
+from schemas.signals import VisitorTyping
 from services.chassis.accounts import Account, Accounts
 from services.chassis.broker import Outgoing, Publisher
 from services.chassis.clock import Clock
@@ -72,6 +73,11 @@ class Intake:
         batch = [await self._outgoing(item, arrival, content_type) for item in items]
         await self.publisher.publish(batch)
         return Taken(arrival.correlation, _counted(batch))
+
+    async def signal(self, record: VisitorTyping) -> None:
+        """Publish what only matters now. Raises BrokerUnavailable."""
+        key = record.personal.visitor
+        await self.publisher.publish([Outgoing(topics.CHATS_SIGNALS.name, key, record.json_bytes())])
 
     async def _outgoing(self, item: Item, arrival: Arrival, content_type: str) -> Outgoing:
         if isinstance(item, Reported):

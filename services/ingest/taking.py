@@ -112,7 +112,9 @@ class Taking:
         if not row.verify(webhook, account):
             raise _forged(row)
         await published(row.name, arrival, lambda: self.intake.take(row, webhook, arrival))
-        return _ANSWERS[row.name]
+        if row.answering is None:
+            return _ANSWERS[row.name]
+        return Response(row.answering(webhook, arrival), 200, media_type=row.answer_type)
 
     def as_received(self, scope: Scope, headers: Mapping[str, str], body: bytes = b"") -> Webhook:
         """Return the request as its signature covers it."""

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
 from schemas.envelope import rfc3339
+from schemas.signals import VisitorTyping
 from services.chassis.accounts import Account
 from services.chassis.auth import Visitor, authenticator, unauthorized
 from services.chassis.auth import visitor as bearer_of_visitor
@@ -26,8 +27,9 @@ from services.ingest.visitors import VisitorRecord, Visitors
 from services.ingest.webhook import BadItem
 
 _LIMIT_BYTES = 1_000_000
+_SIGNALS_BURST, _SIGNALS_PER_MINUTE = 30, 60
 _BASE = "/v1/webchat/{account}"
-_LATER = frozenset({"attachments", "typing", "read", "rating"})
+_LATER = frozenset({"attachments", "read", "rating"})
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -35,6 +37,7 @@ def build_router(intake: Intake, visitors: Visitors, settings: IngestSettings) -
     """Return the visitors' routes."""
     router = APIRouter()
     sessions = RateLimit(settings.webchat_sessions_burst, settings.webchat_sessions_per_minute)
+    signals = RateLimit(_SIGNALS_BURST, _SIGNALS_PER_MINUTE)
     slow = Limit(settings.body_timeout_seconds)
     messages = RateLimit(settings.webchat_messages_burst, settings.webchat_messages_per_minute)
 
@@ -66,7 +69,17 @@ def build_router(intake: Intake, visitors: Visitors, settings: IngestSettings) -
             await published(webchat.PROVIDER, arrival, lambda: intake.publish([item], arrival))
             return JSONResponse({"message_id": item.id}, 202)
 
-    @router.post(f"{_BASE}/{{action}}", summary="attachments, typing, read, rating: in a later version")
+    @router.post(f"{_BASE}/typing", status_code=204, openapi_extra=webchat.schema(webchat.Typing))
+    async def post_typing(account: str, request: Request) -> Response:
+        with counted(webchat.PROVIDER):
+            widget = _widget(intake, account)
+            visitor = await _visitor(request, widget)
+            _spare(signals, visitor.visitor_id)
+            asked = await _body(request, webchat.Typing, slow)
+            await _told(intake, webchat.typing(asked, visitor.visitor_id, intake.arrival(widget)))
+            return Response(status_code=204)
+
+    @router.post(f"{_BASE}/{{action}}", summary="attachments, read, rating: in a later version")
     async def later(account: str, action: str, request: Request) -> Response:
         with counted(webchat.PROVIDER):
             await _visitor(request, _widget(intake, account))
@@ -75,6 +88,15 @@ def build_router(intake: Intake, visitors: Visitors, settings: IngestSettings) -
             raise not_yet(f"POST …/{action}")
 
     return router
+
+
+async def _told(intake: Intake, signal: VisitorTyping) -> None:
+    try:
+        await intake.signal(signal)
+    except Exception as error:
+        if is_transient(error):
+            raise unavailable("the message log") from error
+        raise
 
 
 def _widget(intake: Intake, account: str) -> Account:

@@ -131,6 +131,13 @@ class Parse(Protocol):
         """Return the webhook's items in their order."""
 
 
+class Answer(Protocol):
+    """Says what a verified webhook is answered with, where that depends on it. Never raises."""
+
+    def __call__(self, webhook: Webhook, arrival: Arrival, /) -> str:
+        """Return the body of our 200."""
+
+
 @dataclass(frozen=True, slots=True)
 class Handshake:
     """The answer to a provider's GET that checks the address is ours."""

@@ -183,14 +183,16 @@ def postpone(
     code: str,
     after_seconds: float | None,
     spread: float,
+    otherwise: DeliveryStatus = DeliveryStatus.FAILED,
 ) -> Send:
-    """The provider certainly did not take the request made under `claim`: try later, or give up at the limit.
+    """The request made under `claim` may be made again: try later, or at the limit settle for `otherwise`.
 
+    Either the provider certainly did not take it, or it takes a repeated one only once.
     The pause doubles with each attempt, `spread` (0 to 1) shortens it by up to half, and it is never
     shorter than the provider's `after_seconds`.
     """
     if send.state is State.FINISHED:  # taken for lost meanwhile; now its fate is known
-        return finish(send, Evidence(DeliveryStatus.FAILED, now, error_code=code))
+        return finish(send, Evidence(otherwise, now, error_code=code))
     if send.claim != claim:  # put back already
         return send
     if send.status is not DeliveryStatus.QUEUED:  # a receipt says that the provider has it after all
@@ -199,7 +201,7 @@ def postpone(
     next_at = now + max(pause, timedelta(seconds=after_seconds or 0))
     if next_at > send.stored_at + rules.limit:
         detail = f"the provider could not take it within {rules.limit}"
-        return finish(send, Evidence(DeliveryStatus.FAILED, now, error_code=code, error_detail=detail))
+        return finish(send, Evidence(otherwise, now, error_code=code, error_detail=detail))
     return replace(send, state=State.WAITING, next_at=next_at, claim=None, claimed_until=None)
 
 

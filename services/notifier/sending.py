@@ -210,15 +210,8 @@ class Sending:
             correlation=str(claimed.correlation),
         )
         metrics.SENDS.labels(provider, type(outcome).__name__.lower()).inc()
-        if isinstance(outcome, Retry):
-            metrics.RETRIES.labels(provider).inc()
-            code, after, spread = outcome.code, outcome.after_seconds, self.spread()
-            if outcome.whole_account:
-                rest = min(after or self.settings.retry_first_seconds, self.settings.retry_most_seconds)
-                self._resting[claimed.source] = now + timedelta(seconds=rest)
-            return lambda send: postpone(
-                send, now, self._rules, claim=claimed.claim, code=code, after_seconds=after, spread=spread
-            )
+        if isinstance(outcome, Retry) or (isinstance(outcome, Unknown) and self.sends.deduplicates(provider)):
+            return self._later(claimed, outcome, now)
         if isinstance(outcome, Sent):
             waited = (now - claimed.stored_at).total_seconds()
             metrics.TO_PROVIDER_SECONDS.labels(provider).observe(max(waited, 0))
@@ -226,6 +219,26 @@ class Sending:
             metrics.UNKNOWN.labels(provider).inc()
         evidence = _evidence(outcome, claimed, now)
         return lambda send: finish(send, evidence)
+
+    def _later(self, claimed: Send, outcome: Retry | Unknown, now: datetime) -> Decision:
+        """The same request may be made again: it was not taken, or the provider takes a repeated one once."""
+        metrics.RETRIES.labels(claimed.provider).inc()
+        code, after, otherwise, spread = "no_answer", None, DeliveryStatus.UNKNOWN, self.spread()
+        if isinstance(outcome, Retry):
+            code, after, otherwise = outcome.code, outcome.after_seconds, DeliveryStatus.FAILED
+            if outcome.whole_account:
+                rest = min(after or self.settings.retry_first_seconds, self.settings.retry_most_seconds)
+                self._resting[claimed.source] = now + timedelta(seconds=rest)
+        return lambda send: postpone(
+            send,
+            now,
+            self._rules,
+            claim=claimed.claim,
+            code=code,
+            after_seconds=after,
+            spread=spread,
+            otherwise=otherwise,
+        )
 
 
 def _evidence(outcome: Sent | Refused | Unknown, claimed: Send, now: datetime) -> Evidence:

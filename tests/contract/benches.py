@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from schemas.common import Channel
-from schemas.topics import CONVERSATIONS_EVENTS, ROUTING_DECISIONS
+from schemas.topics import CHATS_SIGNALS, CONVERSATIONS_EVENTS, ROUTING_DECISIONS
 from services.chassis.delivery import HANDLED, BatchHandler, Consumer, Delivery, Outcome
 from services.chassis.inboxes import Inbox
 from services.chassis.mongo import Database
@@ -139,7 +139,10 @@ def notifier(database: Database, log: Log) -> Bench:
 
     async def feed(batch: Sequence[Delivery]) -> Sequence[Outcome]:
         for delivery in batch:
-            hub.receive(delivery)
+            if delivery.topic == CHATS_SIGNALS.name:
+                hub.signal(delivery)
+            else:
+                hub.receive(delivery)
         return [HANDLED] * len(batch)
 
     async def shown() -> list[str]:
@@ -165,7 +168,11 @@ def notifier(database: Database, log: Log) -> Bench:
         await feed(batch)
         return await intake.accept(batch)
 
-    seen: dict[str, BatchHandler] = {CONVERSATIONS_EVENTS.name: both, ROUTING_DECISIONS.name: feed}
+    seen: dict[str, BatchHandler] = {
+        CONVERSATIONS_EVENTS.name: both,
+        ROUTING_DECISIONS.name: feed,
+        CHATS_SIGNALS.name: feed,
+    }
     return Bench(
         {**table, **seen},
         [store.prepare, endpoints.prepare, posts.prepare, subscribe],

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import Literal
 from uuid import UUID
 
 import orjson
@@ -16,6 +17,7 @@ from services.chassis.text import clean, line, raw_form
 from services.ingest.webhook import Arrival, BadItem, Received, Reported
 
 NAME_CHARACTERS = 200
+ConsentWord = Literal["stop", "start", "help"]
 _PROVIDER_ID_CHARACTERS = 998
 _ERROR_CHARACTERS = 200
 
@@ -46,6 +48,7 @@ def received(
     subject: str | None = None,
     references: tuple[str, ...] = (),
     raw: bytes | None = None,
+    consent: ConsentWord | None = None,
 ) -> Received:
     """Return the message; the first of `identifiers` is the address a reply goes to.
 
@@ -79,6 +82,7 @@ def received(
         "sent_at": at,
         "received_at": arrival.at,
         "automatic": automatic,
+        **({"consent": consent} if consent is not None else {}),
     }
     value = _written("message.received", record_id, arrival, data=data, personal=personal)
     return Received(record_id, value, key, raw)
