@@ -67,6 +67,8 @@ class Commands:
                 secrets=rules.rotated(before.secrets, fresh, now, self.grace) if fresh else before.secrets,
                 updated_at=now,
             )
+            if after.url != before.url:  # how the former one did says nothing of it
+                after = replace(after, failures=0, failing_since=None, rest_until=None)
             if patch.paused is True and before.state is EndpointState.ACTIVE:
                 return rules.paused(after, PauseReason.REQUESTED, now)
             if patch.paused is False and before.state is EndpointState.PAUSED:
@@ -106,7 +108,7 @@ class Commands:
             before = await self.found(webhook_id)
             after = change(before)
             resumes = before.state is EndpointState.PAUSED and after.state is EndpointState.ACTIVE
-            if resumes:  # before it is active: then nothing of it is lost by a crash
+            if resumes or after.url != before.url:  # first, so that a crash does not lose it
                 await self.posts.hasten(webhook_id, anew=True)
             if await self.endpoints.save(before, after):
                 await self.endpoints.drain([webhook_id])

@@ -230,4 +230,5 @@ class Posting:
         await self.endpoints.drain_left(before)
         # stored by a batch in flight while their subscription was deleted
         for endpoint_id in await self.posts.orphans([each.id for each in await self.endpoints.all()]):
-            await self.posts.purge(endpoint_id)
+            if await self.endpoints.get(endpoint_id) is None:  # not one made just now
+                await self.posts.purge(endpoint_id)

@@ -136,6 +136,18 @@ async def test_an_endpoint_that_comes_back_by_itself_need_not_wait_for_the_sched
     assert sorted(hooks.receiver.accepted()) == ["a-1", "b-1", "c-1", "d-1", "e-1"]
 
 
+async def test_another_url_is_tried_at_once(hooks: Hooks) -> None:
+    hooks.receiver.answer = lambda _: DOWN
+    webhook = await hooks.subscribe()
+    await hooks.happen("a-1", "b-1")
+    await hooks.send_for(10)
+    hooks.receiver.answer = lambda _: OK
+    changed = await hooks.patch(webhook, url="https://elsewhere.example/hook")
+    assert (changed.failures, changed.failing_since) == (0, None)
+    await hooks.send_due()
+    assert sorted(hooks.receiver.accepted()) == ["a-1", "b-1"]
+
+
 async def test_gone_pauses_at_once_and_loses_nothing(hooks: Hooks) -> None:
     hooks.receiver.answer = lambda _: Answer(410)
     webhook = await hooks.subscribe()
