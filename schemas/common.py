@@ -93,3 +93,11 @@ class DeliveryStatus(StrEnum):
     READ = "read"
     FAILED = "failed"
     UNKNOWN = "unknown"
+
+
+class TemplateUse(Model):
+    """A template of the account, and what fills its places in order."""
+
+    name: str
+    language: str
+    parameters: tuple[str, ...] = ()

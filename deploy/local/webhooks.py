@@ -71,6 +71,12 @@ def sms(account: Account, public_url: str, sender: str, text: str, sid: str) -> 
     return _twilio(account, public_url, params)
 
 
+def heard(account: Account, sender: str, text: str) -> Webhook:
+    """Return what lets the simulated Twilio hear an SMS, as the network does: it keeps its own blocklist."""
+    body = json.dumps({"sender": sender, "to": account.address, "text": text}).encode()
+    return Webhook(f"/dev/providers/{account.provider}/heard", {"Content-Type": "application/json"}, body)
+
+
 def sms_status(account: Account, public_url: str, to: str, sid: str, status: str) -> Webhook:
     """Return a status callback of Twilio's on the message `sid`."""
     params = [("MessageSid", sid), ("MessageStatus", status), ("To", to), ("From", account.address)]

@@ -15,7 +15,7 @@ from services.chassis.idempotency import Commands as Once
 from services.chassis.pages import Limit, page
 from services.chassis.problems import Problem, invalid, not_yet
 from services.conversation.access import Access
-from services.conversation.commands import Commands, Reply
+from services.conversation.commands import Commands
 from services.conversation.domain import lifecycle
 from services.conversation.domain.model import Conversation
 from services.conversation.domain.rules import Inboxes
@@ -122,7 +122,7 @@ def _words(parts: Parts) -> APIRouter:
     async def reply(request: Request, caller: Agent, conversation_id: str, body: ReplyInput) -> Response:
         async def run(command: UUID) -> Answer:
             found = await parts.access.conversation(caller, conversation_id)
-            message = await parts.commands.reply(found, caller, command, Reply(body.text, body.channel))
+            message = await parts.commands.reply(found, caller, command, body.wanted)
             return Answer(202, {"message_id": str(message)})
 
         return await parts.once.once(request, caller.subject, body.model_dump(mode="json"), run)
@@ -133,8 +133,7 @@ def _words(parts: Parts) -> APIRouter:
             await parts.access.customer(caller, customer_id)
             own = await parts.access.inboxes(caller)
             seen = [inbox for name, inbox in parts.inboxes.items() if own is None or name in own]
-            wanted = Reply(body.text, body.channel)
-            sent = await parts.commands.message(customer_id, caller, command, wanted, seen)
+            sent = await parts.commands.message(customer_id, caller, command, body.wanted, seen)
             return Answer(202, {"message_id": str(sent)})
 
         return await parts.once.once(request, caller.subject, body.model_dump(mode="json"), run)

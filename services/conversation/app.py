@@ -23,6 +23,7 @@ from services.conversation.settings import ConversationSettings
 from services.conversation.signals import Signals
 from services.conversation.store import Store
 from services.conversation.subscribers import consumers
+from services.conversation.wording import Wordings
 
 NAME = "conversation"
 
@@ -34,16 +35,17 @@ def build_app(
     database: Database | None = None,
     clock: Clock = utc_now,
 ) -> FastAPI:
-    """Return the service's application."""
+    """Return the service's application. Raises AccountsError for an accounts file it cannot use."""
     settings = settings or ConversationSettings()
     publisher = publisher or KafkaPublisher(settings, NAME)
     database = database if database is not None else connect(settings, NAME)
     inboxes = load_inboxes(settings.agents_file)
+    wordings = Wordings(settings.accounts_file)
     store = Store(database, publisher, clock)
     threads = Threads(store, inboxes, next_due, clock)
     access = Access(store)
     once = Once(database, clock)
-    commands = Commands(threads, settings.decision_wait_seconds)
+    commands = Commands(threads, settings.decision_wait_seconds, wordings)
 
     service: Service
 
@@ -56,7 +58,7 @@ def build_app(
         router=routes(Parts(store, access, commands, once, inboxes, Signals(publisher, clock))),
         publisher=publisher,
         database=database,
-        consumers=consumers(threads, access, clock),
+        consumers=consumers(threads, access, clock, wordings.help_text),
         on_start=[store.prepare, once.prepare],
         loops=[
             partial(
@@ -64,6 +66,7 @@ def build_app(
             ),
             partial(every, 1.0, sweep_outboxes(store, stage, settings, clock), "outbox"),
             partial(every, 15.0, count_current(store), "measures"),
+            partial(every, 5.0, wordings.look, "accounts"),
         ],
     )
     return build(service)

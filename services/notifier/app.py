@@ -16,7 +16,8 @@ from services.chassis.service import Service, build
 from services.notifier import metrics
 from services.notifier.access import Access
 from services.notifier.api import Parts, routes
-from services.notifier.channels.registry import SENDERS
+from services.notifier.channels.registry import SENDERS, kind_of
+from services.notifier.consents import Consents
 from services.notifier.feed.hub import Hub
 from services.notifier.feed.items import Item
 from services.notifier.feed.log import Log
@@ -59,7 +60,9 @@ def build_app(
         ),
         clock=clock,
         on_receipt=lambda provider, outcome, count: metrics.RECEIPTS.labels(provider, outcome).inc(count),
+        kind_of=kind_of,
     )
+    consents = Consents(database)
     sending = Sending(
         sends,
         store,
@@ -68,6 +71,7 @@ def build_app(
         lambda provider: SENDERS[provider].send if provider in SENDERS else None,
         settings,
         clock,
+        forbids=consents.forbids,
     )
     sends.on_work = sending.wake
 
@@ -100,7 +104,7 @@ def build_app(
             router=routes(Parts(streams, access, store, settings.stream_write_seconds, hooks.routes)),
             publisher=publisher,
             database=database,
-            consumers=consumers(sends, access, hooks.intake),
+            consumers=consumers(sends, access, consents, hooks.intake),
             tails=[tail(settings, hub, access, positions)],
             on_start=[store.prepare, hooks.prepare, begin_feed],
             loops=[

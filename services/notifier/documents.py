@@ -22,6 +22,7 @@ CHANGING = (
     "provider_key",
     "error_code",
     "error_detail",
+    "error_kind",
     "cause",
 )
 _FIXED = (

@@ -43,6 +43,7 @@ class Evidence:
     provider_message_id: str | None = None
     error_code: str | None = None
     error_detail: str | None = None
+    error_kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Send:
     provider_message_id: str | None = None
     error_code: str | None = None
     error_detail: str | None = None
+    error_kind: str | None = None
     version: int = 0
 
     @property
@@ -152,6 +154,7 @@ def merge(send: Send, evidence: Evidence) -> Send:
         status_seq=send.status_seq + higher,
         error_code=evidence.error_code,
         error_detail=evidence.error_detail,
+        error_kind=evidence.error_kind,
         cause=evidence.cause or send.cause,
     )
 
@@ -232,5 +235,6 @@ def status_record(send: Send, now: datetime) -> MessageStatus:
             provider_message_id=send.provider_message_id,
             error_code=send.error_code,
             error_detail=send.error_detail,
+            error_kind=send.error_kind,
         ),
     )

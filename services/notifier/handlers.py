@@ -86,6 +86,8 @@ class Sends:
     on_work: Callable[[Iterable[str]], None] = lambda _: None
     """Told the accounts (`provider/account`) that may have a message to send."""
     on_receipt: Callable[[str, str, int], None] = field(default=lambda _provider, _outcome, _count: None)
+    kind_of: Callable[[str, str | None], str | None] = lambda _provider, _code: None
+    """What a provider's error code is about."""
 
     # --- replies --------------------------------------------------------------------------------
 
@@ -163,7 +165,7 @@ class Sends:
             if message_id is None:
                 early.append(receipt)
                 continue
-            merged = merge(after[message_id], evidence_of(receipt))
+            merged = merge(after[message_id], self._evidence(receipt))
             moved = merged.status is not after[message_id].status
             self._count([receipt], "merged" if moved else "stale")
             # all that a batch says of a message is one change of it
@@ -171,6 +173,19 @@ class Sends:
             changes = known.status_seq + (merged.status is not known.status)
             after[message_id] = replace(merged, status_seq=changes)
         return before, after, early
+
+    def _evidence(self, receipt: DeliveryReported) -> Evidence:
+        data = receipt.data
+        kind = self.kind_of(data.provider, data.error_code) if data.status is DeliveryStatus.FAILED else None
+        return Evidence(
+            data.status,
+            data.at,
+            receipt.id,
+            data.provider_message_id,
+            data.error_code,
+            data.error_detail,
+            kind,
+        )
 
     def _count(self, receipts: Iterable[DeliveryReported], outcome: str) -> None:
         for receipt in receipts:
@@ -250,14 +265,6 @@ class Sends:
             ours = [receipt for receipt in found if receipt.id not in early]
             await self.store.unpark(ours)
             self._count(ours, "unparked")
-
-
-def evidence_of(receipt: DeliveryReported) -> Evidence:
-    """Return what a provider's receipt says."""
-    data = receipt.data
-    return Evidence(
-        data.status, data.at, receipt.id, data.provider_message_id, data.error_code, data.error_detail
-    )
 
 
 def _outcome(message_id: str, fresh: set[str]) -> Outcome:

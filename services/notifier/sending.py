@@ -21,6 +21,7 @@ from services.chassis.loops import every
 from services.notifier import metrics
 from services.notifier.channels import Means, Refused, Retry, Sent, Unknown
 from services.notifier.channels import Send as Request
+from services.notifier.consents import Forbids, nobody_opted_out
 from services.notifier.domain import Evidence, RetryRules, Send, finish, postpone, source_of
 from services.notifier.handlers import Sends
 from services.notifier.settings import NotifierSettings
@@ -54,6 +55,8 @@ class Sending:
     settings: NotifierSettings
     clock: Clock = utc_now
     spread: Callable[[], float] = random.random
+    forbids: Forbids = nobody_opted_out
+    """Asked just before each request."""
     _wakes: dict[str, asyncio.Event] = field(default_factory=dict)
     _resting: dict[str, datetime] = field(default_factory=dict)
     """Until when an account whose provider takes nothing from it is left alone, by this replica."""
@@ -190,6 +193,8 @@ class Sending:
         callback = f"{url}/ingest/v1/{claimed.provider}/{claimed.account}"
         try:
             message = MessageSend.model_validate_json(claimed.record or b"")
+            if (forbidden := await self._forbidden(account, message)) is not None:
+                return forbidden
             async with asyncio.timeout(self.settings.send_timeout_seconds):
                 return await request(Means(self.client, callback), account, message)
         except (Refused, Retry, Unknown) as outcome:
@@ -199,6 +204,14 @@ class Sending:
         except Exception as error:  # noqa: BLE001  (a sender's bug: the request may have left)
             log.error("send_failed", account=claimed.source, error=type(error).__name__, exc_info=error)
             return Unknown(f"interrupted: {type(error).__name__}")
+
+    async def _forbidden(self, account: Account, message: MessageSend) -> Refused | Retry | None:
+        try:
+            return await self.forbids(account, message)
+        except Exception as error:
+            if is_transient(error):
+                return Retry(None, "consent_unknown")
+            raise
 
     def _decision(self, claimed: Send, outcome: Sent | Refused | Retry | Unknown) -> Decision:
         now, provider = self.clock(), claimed.provider
@@ -252,6 +265,7 @@ def _evidence(outcome: Sent | Refused | Unknown, claimed: Send, now: datetime) -
                 claimed.cause,
                 error_code=outcome.code,
                 error_detail=outcome.detail,
+                error_kind=outcome.kind,
             )
         case Unknown():
             return Evidence(

@@ -3,11 +3,19 @@
 from collections.abc import Callable
 
 from schemas import catalogue
-from schemas.topics import AGENTS_EVENTS, CHATS_SIGNALS, MESSAGES_DELIVERY, MESSAGES_OUTBOUND, Topic
+from schemas.topics import (
+    AGENTS_EVENTS,
+    CHATS_SIGNALS,
+    CONVERSATIONS_EVENTS,
+    MESSAGES_DELIVERY,
+    MESSAGES_OUTBOUND,
+    Topic,
+)
 from services.chassis.delivery import BatchHandler, Consumer, Delivery
 from services.chassis.settings import Settings
 from services.chassis.tail import Tail
 from services.notifier.access import Access
+from services.notifier.consents import Consents
 from services.notifier.feed.hub import Hub
 from services.notifier.feed.positions import FEED_TOPICS, Position
 from services.notifier.handlers import Sends
@@ -16,7 +24,7 @@ from services.notifier.webhooks.intake import Intake
 GROUP = "notifier"
 
 
-def consumers(sends: Sends, access: Access, intake: Intake) -> list[Consumer]:
+def consumers(sends: Sends, access: Access, consents: Consents, intake: Intake) -> list[Consumer]:
     """Return the table of consumers: each record is handled by one replica.
 
     Each has a group of its own: one that reconnects leaves the others alone.
@@ -26,8 +34,11 @@ def consumers(sends: Sends, access: Access, intake: Intake) -> list[Consumer]:
         (MESSAGES_DELIVERY, sends.receive),
         (AGENTS_EVENTS, access.learn),
     ]
+    table = [Consumer(topic, f"{GROUP}.{topic.name}", handle) for topic, handle in handlers]
+    # few of a thread's events change consent
     return [
-        *(Consumer(topic, f"{GROUP}.{topic.name}", handle) for topic, handle in handlers),
+        *table,
+        Consumer(CONVERSATIONS_EVENTS, f"{GROUP}.consents", consents.learn, only=b'"consent.changed"'),
         *(Consumer(topic, f"{GROUP}.webhooks.{topic.name}", intake.accept) for topic in catalogue.TOPICS),
     ]
 

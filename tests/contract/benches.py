@@ -23,6 +23,7 @@ from services.identity.handlers import Customers
 from services.identity.store import Store as IdentityStore
 from services.identity.subscribers import consumers as identity_consumers
 from services.notifier.access import Access as NotifierAccess
+from services.notifier.consents import Consents
 from services.notifier.feed.hub import Hub, Viewer
 from services.notifier.feed.positions import PARTITIONS
 from services.notifier.handlers import Sends
@@ -90,7 +91,7 @@ def conversation(database: Database, log: Log) -> Bench:
         )
 
     return Bench(
-        _handlers(conversation_consumers(threads, Access(store), lambda: NOW)),
+        _handlers(conversation_consumers(threads, Access(store), lambda: NOW, lambda *_: None)),
         [store.prepare],
         {
             "reply": lambda: threads.command(CUSTOMER, sent.causation, reply),
@@ -129,7 +130,7 @@ def notifier(database: Database, log: Log) -> Bench:
     sends = Sends(
         store,
         deduplicates=lambda _: False,
-        known_account=lambda provider, _: provider in {"twilio-sms", "mime"},
+        known_account=lambda provider, _: provider in {"twilio-sms", "whatsapp", "mime"},
         clock=lambda: NOW,
     )
     start = dict.fromkeys(PARTITIONS, 0)
@@ -143,6 +144,8 @@ def notifier(database: Database, log: Log) -> Bench:
                 hub.signal(delivery)
             else:
                 hub.receive(delivery)
+        if batch[0].topic == CONVERSATIONS_EVENTS.name:
+            await consents.learn(batch)
         return [HANDLED] * len(batch)
 
     async def shown() -> list[str]:
@@ -162,14 +165,16 @@ def notifier(database: Database, log: Log) -> Bench:
     async def subscribe() -> None:
         await endpoints.insert(subscriber)
 
-    table = _handlers(notifier_consumers(sends, NotifierAccess(database, hub.moved), intake))
+    access, consents = NotifierAccess(database, hub.moved), Consents(database)
+    table = _handlers(notifier_consumers(sends, access, consents, intake))
 
-    async def both(batch: Sequence[Delivery]) -> Sequence[Outcome]:
+    async def all_of_them(batch: Sequence[Delivery]) -> Sequence[Outcome]:
         await feed(batch)
+        await consents.learn([each for each in batch if each.message.type == "consent.changed"])
         return await intake.accept(batch)
 
     seen: dict[str, BatchHandler] = {
-        CONVERSATIONS_EVENTS.name: both,
+        CONVERSATIONS_EVENTS.name: all_of_them,
         ROUTING_DECISIONS.name: feed,
         CHATS_SIGNALS.name: feed,
     }

@@ -20,6 +20,7 @@ from deploy.local.simulator.behaviour import Behaviours, Mode
 from deploy.local.simulator.callbacks import Callback, Callbacks
 from deploy.local.simulator.sent import Sent
 from services.chassis.accounts import Account, Accounts
+from services.chassis.templates import UnfitTemplate
 
 PROVIDER = "whatsapp"
 _RETRIES = 4
@@ -73,7 +74,7 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
     async def send_message(version: str, phone_number_id: str, request: Request) -> Response:
         try:
             account = _account(accounts, version, phone_number_id, request)
-            message = _message(await request.body())
+            message = _message(account, await request.body())
             mode = _accepted(await behaviours.take(account))
         except GraphError as error:
             return error.response()
@@ -113,18 +114,36 @@ def _account(accounts: Accounts, version: str, phone_number_id: str, request: Re
     return account
 
 
-def _message(body: bytes) -> ToSend:
+def _message(account: Account, body: bytes) -> ToSend:
     try:
         document = json.loads(body)
         by_user_id = "to" not in document
         to = str(document["recipient"] if by_user_id else document["to"])
-        text = str(document["text"]["body"])
+        text = _text(account, document)
     except (ValueError, KeyError, TypeError):
         raise GraphError(400, 100, "Invalid parameter") from None
     if document.get("messaging_product") != "whatsapp" or not to or not text:
         raise GraphError(400, 100, "Invalid parameter")
     reply_to = str(document.get("context", {}).get("message_id", ""))
     return ToSend(to, text, reply_to, str(document.get("biz_opaque_callback_data", "")), by_user_id)
+
+
+def _text(account: Account, document: Json) -> str:
+    """Return what the Customer reads."""
+    if document.get("type") != "template":
+        return str(document["text"]["body"])
+    asked = document["template"]
+    template = account.template(asked["name"], asked["language"]["code"])
+    if template is None:
+        raise GraphError(404, 132001, "Template name does not exist in the translation")
+    values = [
+        str(each["text"]) for part in asked.get("components", ()) for each in part.get("parameters", ())
+    ]
+    try:
+        return template.fill(values)
+    except UnfitTemplate:
+        message = "Number of parameters does not match the expected number of params"
+        raise GraphError(400, 132000, message) from None
 
 
 def _statuses(

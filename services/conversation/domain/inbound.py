@@ -14,7 +14,7 @@ from schemas.conversations import (
 )
 from schemas.inbound import MessageIdentified
 from services.chassis.inboxes import Inbox, inbox_of
-from services.conversation.domain import routing
+from services.conversation.domain import consent, routing, window
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.model import Contact, Conversation, Route, Routing
 from services.conversation.domain.noise import Weight, weigh
@@ -25,15 +25,17 @@ LATE_SECONDS = 1.0
 KEPT_REFERENCES = 20
 
 
-def receive(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbox]) -> None:
-    """Apply an identified message: the status table's first two rows."""
+def receive(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbox]) -> consent.Word | None:
+    """Apply an identified message: the status table's first two rows. Return the keyword that it is."""
     data, personal = message.data, message.personal
     if data.direction == "outbound":
         _record(draft, message, noise=False)
-        return
-    weight = weigh(data.kind, personal.text, automatic=data.automatic)
-    if weight is not Weight.NOISE:
+        return None
+    word = consent.word_of(draft.thread, message)
+    weight = Weight.NOISE if word else weigh(data.kind, personal.text, automatic=data.automatic)
+    if weight is not Weight.NOISE or _introduces(draft, message, word):
         _remember_route(draft, message)
+    window.note(draft, message)
     effect = _effect(draft, weight, inboxes)
     match effect:
         case Inbound.START:
@@ -46,6 +48,15 @@ def receive(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbo
         case Inbound.RECORD:
             pass
     _record(draft, message, noise=weight is Weight.NOISE)
+    consent.heed(draft, message, word)
+    return word
+
+
+def _introduces(draft: Draft, message: MessageIdentified, word: consent.Word | None) -> bool:
+    """A keyword is answered where it came from, if they wrote nothing else; START always."""
+    if word is None or message.data.automatic:
+        return False
+    return word is consent.Word.START or message.data.channel not in draft.thread.routes
 
 
 def _effect(draft: Draft, weight: Weight, inboxes: Mapping[str, Inbox]) -> Inbound:
@@ -132,9 +143,15 @@ def join(draft: Draft, channel: Channel, account: str, address: str) -> Contact:
 
 
 def _remember_route(draft: Draft, message: MessageIdentified) -> None:
+    routes = {**draft.thread.routes, message.data.channel: route_of(message)}
+    draft.thread = replace(draft.thread, routes=routes)
+
+
+def route_of(message: MessageIdentified) -> Route:
+    """Return the way back to whoever wrote the message."""
     data, personal = message.data, message.personal
     references = (*personal.references, personal.provider_message_id)[-KEPT_REFERENCES:]
-    route = Route(
+    return Route(
         provider=data.provider,
         account=data.account,
         address=personal.sender,
@@ -144,7 +161,6 @@ def _remember_route(draft: Draft, message: MessageIdentified) -> None:
         references=references,
         subject=personal.subject,
     )
-    draft.thread = replace(draft.thread, routes={**draft.thread.routes, data.channel: route})
 
 
 def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:

@@ -1,10 +1,10 @@
 """Every provider we send through, one row each."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 
 from services.notifier.channels import line, mime, telegram, twilio_sms, webchat, whatsapp
-from services.notifier.channels.sending import Send
+from services.notifier.channels.sending import RefusalKind, Send
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,16 +15,26 @@ class Sender:
     send: Send
     deduplicates: bool = False
     """Sending the same message id again is harmless, so a lost answer may be tried again."""
+    kinds: Mapping[RefusalKind, Container[int]] = field(default_factory=dict)
+    """What its error codes are about, for those that come by a receipt."""
 
 
 SENDERS: Mapping[str, Sender] = {
     row.name: row
     for row in (
-        Sender(twilio_sms.PROVIDER, twilio_sms.send),
-        Sender(whatsapp.PROVIDER, whatsapp.send),
+        Sender(twilio_sms.PROVIDER, twilio_sms.send, kinds=twilio_sms.KINDS),
+        Sender(whatsapp.PROVIDER, whatsapp.send, kinds=whatsapp.KINDS),
         Sender(mime.PROVIDER, mime.send),
         Sender(telegram.PROVIDER, telegram.send),
         Sender(line.PROVIDER, line.send, deduplicates=True),
         Sender(webchat.PROVIDER, webchat.send, deduplicates=True),
     )
 }
+
+
+def kind_of(provider: str, code: str | None) -> RefusalKind | None:
+    """Return what a provider's error code is about, None where nobody knows."""
+    sender = SENDERS.get(provider)
+    if sender is None or code is None or not (code.isascii() and code.isdigit()):
+        return None
+    return next((kind for kind, codes in sender.kinds.items() if int(code) in codes), None)

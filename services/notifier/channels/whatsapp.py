@@ -34,7 +34,7 @@ _PAIR_LIMIT = 131056
 _PAIR_SECONDS = 6.0
 _SLOW_DOWN = frozenset({4, 80007, 130429, 131048, 131064})
 _TRANSIENT = frozenset({1, 2, 131000, 131016, 131057})
-_KINDS: dict[RefusalKind, frozenset[int]] = {
+KINDS: dict[RefusalKind, frozenset[int]] = {
     "outside_window": frozenset({131047}),
     "opted_out": frozenset({131050}),
     "invalid_recipient": frozenset({131021, 131026, 131030, 131062}),
@@ -61,11 +61,20 @@ def _body(message: MessageSend) -> dict[str, Any]:
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
         **_recipient(message.personal.to),
-        "type": "text",
-        "text": {"body": message.personal.text, "preview_url": False},
+        **_content(message),
         "biz_opaque_callback_data": str(message.data.message_id),
     }
     return body
+
+
+def _content(message: MessageSend) -> dict[str, Any]:
+    use = message.personal.template
+    if use is None:
+        return {"type": "text", "text": {"body": message.personal.text, "preview_url": False}}
+    parameters = [{"type": "text", "text": value} for value in use.parameters]
+    body = [{"type": "body", "parameters": parameters}] if parameters else []
+    template = {"name": use.name, "language": {"code": use.language}, "components": body}
+    return {"type": "template", "template": template}
 
 
 def _recipient(to: Identifier) -> dict[str, str]:
@@ -100,7 +109,7 @@ def _meaning(answer: httpx.Response) -> Exception:
     throttled = code in _SLOW_DOWN or answer.status_code == httpx.codes.TOO_MANY_REQUESTS
     if throttled or code in _TRANSIENT or error.get("is_transient") is True:
         return Retry(retry_after(answer), str(code), whole_account=throttled)
-    kind = next((kind for kind, codes in _KINDS.items() if code in codes), None)
+    kind = next((kind for kind, codes in KINDS.items() if code in codes), None)
     if kind is None and answer.is_server_error:
         return unexplained(answer)
     return refused(code, kind or "rejected")

@@ -110,13 +110,16 @@ class Posting:
             endpoint = await self.endpoints.get(endpoint_id)
             if endpoint is None or not endpoint.may_post(self.clock()):
                 return
-            claimed = await self._claim(endpoint_id) if len(out) < endpoint.at_once(self.at_once) else None
+            room = len(out) < endpoint.at_once(self.at_once)
+            claimed = await self._claim(endpoint_id) if room else None
             if claimed is not None:
                 task = asyncio.create_task(self.send(endpoint, *claimed))
                 out.add(task)
                 task.add_done_callback(out.discard)
             elif out:
-                await asyncio.wait(out, return_when=asyncio.FIRST_COMPLETED)
+                # with room left, what becomes due meanwhile does not wait for what is out
+                pause = self.poll_seconds if room else None
+                await asyncio.wait(out, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
             else:
                 return
 
