@@ -3,10 +3,12 @@
 `data` of an event is the record's data with the personal fields that may be shown, its id and its place.
 """
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from schemas.common import Attachment
 from schemas.conversations import MessageAdded, NoteAdded
 from schemas.customers import CustomerCreated, CustomerUpdated
 from schemas.envelope import Envelope, rfc3339
@@ -75,6 +77,8 @@ def words(record: Envelope) -> dict[str, Any]:
         return {}
     personal: Any = getattr(record, "personal")  # noqa: B009  (an envelope need not have one)
     fields: dict[str, Any] = personal.model_dump(mode="json", include=set(shown), exclude_none=True)
+    if "attachments" in fields:
+        fields["attachments"] = [file.shown() for file in personal.attachments]
     return fields
 
 
@@ -124,13 +128,25 @@ def _part(model: type[Envelope], part: str, only: tuple[str, ...] | None) -> dic
     held: Any = model.model_fields[part].annotation
     whole = held.model_json_schema(mode="validation")
     properties = {key: value for key, value in whole["properties"].items() if only is None or key in only}
-    used = str(properties)
-    definitions = {
-        key: value
-        for key, value in whole.get("$defs", {}).items()
-        if f"/{key}'" in used or any(f"/{key}'" in str(other) for other in whole["$defs"].values())
-    }
+    definitions: dict[str, Any] = whole.get("$defs", {})
+    if "attachments" in properties:
+        file = definitions["Attachment"]
+        seen = {key: value for key, value in file["properties"].items() if key in Attachment.SHOWN}
+        definitions["Attachment"] = {**file, "description": "A file of a message.", "properties": seen}
+    used = _named(properties, definitions)
+    definitions = {key: value for key, value in definitions.items() if key in used}
     return {"properties": properties, "required": whole.get("required", ()), "$defs": definitions}
+
+
+def _named(part: Any, definitions: dict[str, Any]) -> set[str]:  # noqa: ANN401  (JSON)
+    """Return the names of all definitions that `part` leads to."""
+    found, todo = set[str](), [part]
+    while todo:
+        text = json.dumps(todo.pop())
+        new = {name for name in definitions if f'"#/$defs/{name}"' in text} - found
+        found |= new
+        todo += [definitions[name] for name in new]
+    return found
 
 
 def document() -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Words that several contracts share."""
 
 from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
 
 from pydantic import Field
 
@@ -75,12 +77,21 @@ class BlobRef(Model):
 class Attachment(Model):
     """A file that came with a message: stored (`blob`), or still at the provider (`url`, `media_id`)."""
 
+    id: UUID | None = None
+    """That of an uploaded file. Other files' ids follow from the message: see `ids.attachment_id`."""
     content_type: str | None = None
     filename: str | None = None
     size: Whole | None = None
     url: str | None = None
     media_id: str | None = None
     blob: BlobRef | None = None
+
+    SHOWN: ClassVar[frozenset[str]] = frozenset({"id", "content_type", "filename", "size"})
+    """What people see of it: never where it is."""
+
+    def shown(self) -> dict[str, str | int]:
+        """Return what people see of it."""
+        return self.model_dump(mode="json", exclude_none=True, include=set(self.SHOWN))
 
 
 class DeliveryStatus(StrEnum):

@@ -44,7 +44,7 @@ async def _bounded(answer: httpx.Response, most_bytes: int) -> AsyncIterator[byt
     if packed not in (*_COMPRESSED, "", "identity"):
         raise httpx.DecodingError("an encoding we did not ask for", request=answer.request)
     unpacked = _Unpacked() if packed in _COMPRESSED else None
-    async for part in answer.aiter_raw():
+    async for part in _raw(answer):
         raw += len(part)
         for piece in unpacked.parts(part) if unpacked else (part,):
             size += len(piece)
@@ -53,6 +53,15 @@ async def _bounded(answer: httpx.Response, most_bytes: int) -> AsyncIterator[byt
             yield piece
     if unpacked and not unpacked.complete:
         raise httpx.DecodingError("the compressed answer is broken off", request=answer.request)
+
+
+async def _raw(answer: httpx.Response) -> AsyncIterator[bytes]:
+    """Give the body as it came; of a response that was made with its content, that content."""
+    if answer.is_stream_consumed:
+        yield answer.content
+        return
+    async for part in answer.aiter_raw():
+        yield part
 
 
 class _Unpacked:

@@ -105,6 +105,7 @@ class Commands:
             channel=channel,
             route=route,
             text=words.text,
+            attachments=words.attachments,
             template=words.template,
             human_agent=words.human_agent,
         )

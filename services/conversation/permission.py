@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.common import Channel, TemplateUse
+from schemas.common import Attachment, Channel, TemplateUse
 from schemas.envelope import rfc3339
 from services.chassis.problems import Problem, conflict, invalid
 from services.chassis.templates import Template, UnfitTemplate, choose
@@ -30,6 +30,7 @@ class Reply:
     text: str = ""
     channel: Channel | None = None
     template: TemplateAsked | None = None
+    attachments: tuple[Attachment, ...] = ()
 
 
 def words_of(
@@ -51,7 +52,7 @@ def words_of(
     free = window(thread, line, now)
     if free is Window.SHUT:
         raise _outside_window(line, line.heard_at(thread), templates)
-    return Words(reply.text, human_agent=free is Window.PEOPLE)
+    return Words(reply.text, reply.attachments, human_agent=free is Window.PEOPLE)
 
 
 def _template(asked: TemplateAsked | None, templates: Sequence[Template]) -> Template | None:

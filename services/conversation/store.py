@@ -69,6 +69,7 @@ class Store:
                     name="by_visitor",
                     partialFilterExpression={"channel": "chat"},
                 ),
+                IndexModel([("attachments.id", ASCENDING)], name="by_attachment", sparse=True),
             ]
         )
 
@@ -144,6 +145,11 @@ class Store:
         """Return a Conversation by id."""
         document = await self.conversations.find_one({"_id": conversation_id})
         return _CONVERSATIONS.validate_python(document["state"]) if document else None
+
+    async def message_with(self, attachment_id: str) -> Document | None:
+        """Return the timeline item that shows this attachment."""
+        fields = dict.fromkeys(("conversation_id", "home", "channel", "account", "address"), 1)
+        return await self.timeline.find_one({"attachments.id": attachment_id}, fields)
 
     async def has_conversation(self, customer_id: str, inboxes: Sequence[str] | None) -> bool:
         """Return whether the Customer has or had a Conversation, in one of `inboxes` if these are given."""

@@ -61,7 +61,7 @@ def visitor_view(row: Document) -> dict[str, Any]:
         "at": rfc3339(row["at"]),
         "direction": row["direction"],
         "text": row["text"],
-        "attachments": row.get("attachments", []),
+        "attachments": [dict(each) for each in row.get("attachments", [])],
         "status": row["status"],
     }
 

@@ -7,6 +7,8 @@ import httpx
 from fastapi import FastAPI
 
 from services.chassis.accounts import Accounts
+from services.chassis.attachments import Attachments
+from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.loops import every
@@ -24,8 +26,12 @@ from services.notifier.feed.log import Log
 from services.notifier.feed.positions import Position
 from services.notifier.feed.resume import Resume
 from services.notifier.feed.stream import Streams
-from services.notifier.handlers import NO_REQUEST, Sends
+from services.notifier.files import PATH as FILES_PATH
+from services.notifier.files import Links, StoredFiles
+from services.notifier.files import routes as file_routes
+from services.notifier.handlers import Sends
 from services.notifier.loops import abandon, observe, recover, sweep
+from services.notifier.receiving import NO_REQUEST
 from services.notifier.sending import Sending
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import Store
@@ -49,6 +55,14 @@ def build_app(
     publisher = publisher or KafkaPublisher(settings, NAME)
     database = database if database is not None else connect(settings, NAME)
     client = client or provider_client(settings)
+    shared = shared_database(settings)
+    blobs = blob_store(settings, shared)
+    links = Links(
+        settings.file_link_secret.get_secret_value(),
+        f"{settings.public_url.rstrip('/')}/{NAME}{FILES_PATH.removesuffix('{token}')}",
+        timedelta(hours=settings.file_link_hours),
+        clock,
+    )
     accounts = Accounts.load(settings.accounts_file, settings.provider_api_base)
 
     store = Store(database, publisher, clock, timedelta(days=settings.parked_days))
@@ -58,7 +72,9 @@ def build_app(
         known_account=lambda provider, account: (
             provider in SENDERS and accounts.find(provider, account) is not None
         ),
+        watermarks=lambda provider: provider in SENDERS and SENDERS[provider].watermarks,
         clock=clock,
+        echo_hold=timedelta(seconds=settings.echo_hold_seconds),
         on_receipt=lambda provider, outcome, count: metrics.RECEIPTS.labels(provider, outcome).inc(count),
         kind_of=kind_of,
     )
@@ -71,6 +87,7 @@ def build_app(
         lambda provider: SENDERS[provider].send if provider in SENDERS else None,
         settings,
         clock,
+        files=StoredFiles(blobs, links.make),
         forbids=consents.forbids,
     )
     sends.on_work = sending.wake
@@ -97,11 +114,13 @@ def build_app(
         starts = {place: max(first, end - settings.ring_records) for place, (first, end) in bounds.items()}
         hub.begin(starts, ends)
 
+    router = routes(Parts(streams, access, store, settings.stream_write_seconds, hooks.routes))
+    router.include_router(file_routes(Attachments(shared, blobs), links))
     return build(
         Service(
             name=NAME,
             settings=settings,
-            router=routes(Parts(streams, access, store, settings.stream_write_seconds, hooks.routes)),
+            router=router,
             publisher=publisher,
             database=database,
             consumers=consumers(sends, access, consents, hooks.intake),
@@ -111,11 +130,12 @@ def build_app(
                 sending.run,
                 partial(every, 1.0, sweep(sends, settings), "outbox"),
                 partial(every, 5.0, recover(sends), "interrupted sends"),
+                partial(every, 5.0, sends.show_echoes, "unclaimed echoes"),
                 partial(every, 60.0, abandon(sends, settings), "sends without account"),
                 partial(every, 15.0, observe(store), "measures"),
                 *hooks.loops,
             ],
-            on_stop=[client.aclose, outside.aclose],
+            on_stop=[client.aclose, outside.aclose, shared.client.close],
         )
     )
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from services.chassis.loops import every
 from services.notifier import metrics
 from services.notifier.channels import Means, Refused, Retry, Sent, Unknown
 from services.notifier.channels import Send as Request
+from services.notifier.channels.sending import Files, NoFiles
 from services.notifier.consents import Forbids, nobody_opted_out
 from services.notifier.domain import Evidence, RetryRules, Send, finish, postpone, source_of
 from services.notifier.handlers import Sends
@@ -55,6 +57,7 @@ class Sending:
     settings: NotifierSettings
     clock: Clock = utc_now
     spread: Callable[[], float] = random.random
+    files: Files = field(default_factory=NoFiles)
     forbids: Forbids = nobody_opted_out
     """Asked just before each request."""
     _wakes: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -196,7 +199,8 @@ class Sending:
             if (forbidden := await self._forbidden(account, message)) is not None:
                 return forbidden
             async with asyncio.timeout(self.settings.send_timeout_seconds):
-                return await request(Means(self.client, callback), account, message)
+                means = Means(self.client, callback, self.files, took=partial(self._took, claimed))
+                return await request(means, account, message)
         except (Refused, Retry, Unknown) as outcome:
             return outcome
         except TimeoutError:
@@ -204,6 +208,12 @@ class Sending:
         except Exception as error:  # noqa: BLE001  (a sender's bug: the request may have left)
             log.error("send_failed", account=claimed.source, error=type(error).__name__, exc_info=error)
             return Unknown(f"interrupted: {type(error).__name__}")
+
+    async def _took(self, claimed: Send, provider_message_id: str) -> None:
+        try:
+            await self.sends.note_part(claimed, provider_message_id)
+        except Exception as error:  # noqa: BLE001  (the rest of the message matters more)
+            log.warning("part_not_noted", account=claimed.source, error=type(error).__name__)
 
     async def _forbidden(self, account: Account, message: MessageSend) -> Refused | Retry | None:
         try:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 from schemas.common import Channel
 from schemas.topics import CHATS_SIGNALS, CONVERSATIONS_EVENTS, ROUTING_DECISIONS
+from services.chassis.accounts import Accounts
+from services.chassis.attachments import Attachments
 from services.chassis.delivery import HANDLED, BatchHandler, Consumer, Delivery, Outcome
 from services.chassis.inboxes import Inbox
 from services.chassis.mongo import Database
@@ -22,6 +24,10 @@ from services.conversation.subscribers import consumers as conversation_consumer
 from services.identity.handlers import Customers
 from services.identity.store import Store as IdentityStore
 from services.identity.subscribers import consumers as identity_consumers
+from services.ingest.fetching import Fetching
+from services.ingest.settings import IngestSettings
+from services.ingest.store import FetchJobs
+from services.ingest.subscribers import consumers as ingest_consumers
 from services.notifier.access import Access as NotifierAccess
 from services.notifier.consents import Consents
 from services.notifier.feed.hub import Hub, Viewer
@@ -66,6 +72,21 @@ class Bench:
     """Collections, and fields of documents, that are no effect by themselves: a service's own memory."""
     shown: Callable[[], Awaitable[list[str]]] | None = None
     """What was shown besides records and documents."""
+
+
+class Resting:
+    """Stands for what fetches: the contract ends with what is to be fetched."""
+
+    def __getattr__(self, name: str) -> object:
+        raise AssertionError(name)
+
+
+def ingest(database: Database, _log: Log) -> Bench:
+    attachments = Attachments(database, Resting())
+    fetching = Fetching(
+        FetchJobs(attachments), Resting(), Accounts([]), Resting(), IngestSettings(), frozenset(), lambda: NOW
+    )
+    return Bench(_handlers(ingest_consumers(fetching)), [attachments.prepare])
 
 
 def identity(database: Database, log: Log) -> Bench:
@@ -187,6 +208,7 @@ def notifier(database: Database, log: Log) -> Bench:
 
 
 SERVICES: dict[str, Callable[[Database, Log], Bench]] = {
+    "ingest": ingest,
     "identity": identity,
     "conversation": conversation,
     "router": router,

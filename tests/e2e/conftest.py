@@ -68,6 +68,14 @@ def _accounts(name: str, each: int) -> Iterator[Json]:
         "secrets": secrets,
         "templates": [TEMPLATE],
     }
+    for provider, number_ in (("messenger", 1002), ("instagram", 1784)):
+        yield {
+            **common,
+            "provider": provider,
+            "channel": provider,
+            "address": f"{number_}{each:04d}",
+            "secrets": {**secrets, "app_id": "700", "access_token": f"{provider}-token-{each}"},
+        }
     address, secrets = f"{name}@parley.example", {"token": f"mime-token-{each}"}
     yield {**common, "provider": "mime", "channel": "email", "address": address, "secrets": secrets}
     address, secrets = f"widget-{name}", {"identity_secret": "an identity secret of 32 bytes or more"}

@@ -60,7 +60,9 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
 
     @routes.post(f"/{PROVIDER}/2010-04-01/Accounts/{{account_sid}}/Messages.json")
     async def create_message(account_sid: str, request: Request) -> Response:
-        form = dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
+        pairs = parse_qsl((await request.body()).decode(), keep_blank_values=True)
+        form = dict(pairs)
+        files = [url for name, url in pairs if name == "MediaUrl"]
         try:
             account = _account(accounts, account_sid, request, form)
             form |= _content(account, form)
@@ -72,7 +74,13 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
         if mode is Mode.HANG:
             return NoAnswer()
         sid = "SM" + uuid4().hex
-        sent.add(account, to=form["To"], text=form["Body"], provider_message_id=sid)
+        sent.add(
+            account,
+            to=form["To"],
+            text=form.get("Body", ""),
+            provider_message_id=sid,
+            media_urls=" ".join(files),
+        )
         if callback := form.get("StatusCallback"):
             callbacks.schedule(
                 list(_statuses(account, callback, _status_params(sid, form, account_sid), mode))
@@ -88,6 +96,12 @@ def _accepted(mode: Mode) -> Mode:
     return mode
 
 
+def is_known(accounts: Accounts, account_sid: str, request: Request) -> bool:
+    """Tell whether the request has the credentials of the account."""
+    own = (account for account in accounts if account.provider == PROVIDER)
+    return any(_credentials(each) == _basic(request) and _sid(each) == account_sid for each in own)
+
+
 def _account(accounts: Accounts, account_sid: str, request: Request, form: Form) -> Account:
     own = [account for account in accounts if account.provider == PROVIDER]
     allowed = [
@@ -99,7 +113,7 @@ def _account(accounts: Accounts, account_sid: str, request: Request, form: Form)
         raise TwilioError(401, 20003, "Authenticate")
     if not form.get("To", "").startswith("+"):
         raise TwilioError(400, 21211, "Invalid 'To' Phone Number")
-    if not form.get("Body") and not form.get("ContentSid"):
+    if not any(form.get(name) for name in ("Body", "MediaUrl", "ContentSid")):
         raise TwilioError(400, 21602, "Message body is required")
     for account in allowed:
         if account.address == form.get("From"):
@@ -143,7 +157,7 @@ def _resource(account_sid: str, sid: str, form: Form) -> dict[str, Any]:
     return {
         "account_sid": account_sid,
         "api_version": "2010-04-01",
-        "body": form["Body"],
+        "body": form.get("Body", ""),
         "date_created": now,
         "date_sent": None,
         "date_updated": now,

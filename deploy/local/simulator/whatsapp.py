@@ -64,6 +64,7 @@ class ToSend:
     reply_to: str
     callback_data: str
     by_user_id: bool
+    media_id: str = ""
 
 
 def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Callbacks) -> APIRouter:
@@ -73,7 +74,7 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
     @routes.post(f"/{PROVIDER}/{{version}}/{{phone_number_id}}/messages")
     async def send_message(version: str, phone_number_id: str, request: Request) -> Response:
         try:
-            account = _account(accounts, version, phone_number_id, request)
+            account = account_of(accounts, version, phone_number_id, request)
             message = _message(account, await request.body())
             mode = _accepted(await behaviours.take(account))
         except GraphError as error:
@@ -88,6 +89,7 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
             provider_message_id=wamid,
             in_reply_to=message.reply_to,
             callback_data=message.callback_data,
+            media_id=message.media_id,
         )
         callbacks.schedule(list(_statuses(account, callbacks.public_url, wamid, message, mode)))
         contact = {"input": message.to, "user_id" if message.by_user_id else "wa_id": message.to.lstrip("+")}
@@ -104,7 +106,8 @@ def _accepted(mode: Mode) -> Mode:
     return mode
 
 
-def _account(accounts: Accounts, version: str, phone_number_id: str, request: Request) -> Account:
+def account_of(accounts: Accounts, version: str, phone_number_id: str, request: Request) -> Account:
+    """Return the account of the number. Raises GraphError."""
     account = accounts.by_address(PROVIDER, phone_number_id)
     if account is None or not version.startswith("v"):
         raise GraphError(400, 100, "Unsupported post request: no such phone number id")
@@ -119,19 +122,28 @@ def _message(account: Account, body: bytes) -> ToSend:
         document = json.loads(body)
         by_user_id = "to" not in document
         to = str(document["recipient"] if by_user_id else document["to"])
-        text = _text(account, document)
+        text, media_id = _said(account, document)
     except (ValueError, KeyError, TypeError):
         raise GraphError(400, 100, "Invalid parameter") from None
-    if document.get("messaging_product") != "whatsapp" or not to or not text:
+    if document.get("messaging_product") != "whatsapp" or not to or not (text or media_id):
         raise GraphError(400, 100, "Invalid parameter")
     reply_to = str(document.get("context", {}).get("message_id", ""))
-    return ToSend(to, text, reply_to, str(document.get("biz_opaque_callback_data", "")), by_user_id)
+    callback_data = str(document.get("biz_opaque_callback_data", ""))
+    return ToSend(to, text, reply_to, callback_data, by_user_id, media_id)
 
 
-def _text(account: Account, document: Json) -> str:
-    """Return what the Customer reads."""
-    if document.get("type") != "template":
-        return str(document["text"]["body"])
+def _said(account: Account, document: Json) -> tuple[str, str]:
+    """Return what the Customer reads, and the id of the file they see."""
+    kind = str(document["type"])
+    if kind == "template":
+        return _template(account, document), ""
+    content = document[kind]
+    if kind == "text":
+        return str(content["body"]), ""
+    return str(content.get("caption", "")), str(content["id"])
+
+
+def _template(account: Account, document: Json) -> str:
     asked = document["template"]
     template = account.template(asked["name"], asked["language"]["code"])
     if template is None:

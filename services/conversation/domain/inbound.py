@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from schemas import ids
-from schemas.common import Channel, DeliveryStatus, channel_class
+from schemas.common import Attachment, Channel, DeliveryStatus, channel_class
 from schemas.conversations import (
     ContactStarted,
     ConversationOpened,
@@ -173,6 +173,7 @@ def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:
     delivery = DeliveryStatus.SENT if outbound else DeliveryStatus.RECEIVED
     current = draft.thread.current
     contact = _contact_of(current, message)
+    files = _files(message)
     if current is not None:
         draft.event(
             MessageAdded,
@@ -194,7 +195,7 @@ def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:
                 name=personal.name,
                 text=personal.text,
                 subject=personal.subject,
-                attachments=personal.attachments,
+                attachments=files,
             ),
         )
     fields = {
@@ -206,7 +207,7 @@ def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:
         "text": personal.text,
         "text_raw": personal.text_raw,
         "subject": personal.subject,
-        "attachments": [item.model_dump(mode="json", exclude_none=True) for item in personal.attachments],
+        "attachments": [file.shown() for file in files],
         "address": personal.sender.value,
         "late": late,
         "noise": noise,
@@ -214,6 +215,19 @@ def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:
         "status_seq": 0,
     }
     draft.row(str(message.id), "message", draft.thread.seq, fields, at=data.sent_at)
+
+
+def _files(message: MessageIdentified) -> tuple[Attachment, ...]:
+    """Return the message's attachments as everybody may know them: by id, not by where they are."""
+    return tuple(
+        Attachment(
+            id=each.id or ids.attachment_id(message.id, index),
+            content_type=each.content_type,
+            filename=each.filename,
+            size=each.size,
+        )
+        for index, each in enumerate(message.personal.attachments)
+    )
 
 
 def _contact_of(current: Conversation | None, message: MessageIdentified) -> Contact | None:

@@ -132,7 +132,10 @@ def _tell(
                 "delivery": DeliveryStatus.QUEUED,
             },
             personal=MessagePersonal(
-                address=route.address, text=words.text, subject=route.subject, attachments=words.attachments
+                address=route.address,
+                text=words.text,
+                subject=route.subject,
+                attachments=tuple(each.model_copy(update={"blob": None}) for each in words.attachments),
             ),
         ).seq
     fields = {
@@ -142,7 +145,7 @@ def _tell(
         "direction": "outbound",
         "type": kind,
         "text": words.text,
-        "attachments": [item.model_dump(mode="json", exclude_none=True) for item in words.attachments],
+        "attachments": [each.shown() for each in words.attachments],
         "address": route.address.value,
         "to": {"provider": route.provider, "address": route.address.model_dump(mode="json")},
         "agent": agent,

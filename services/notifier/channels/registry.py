@@ -3,7 +3,16 @@
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
-from services.notifier.channels import line, mime, telegram, twilio_sms, webchat, whatsapp
+from services.notifier.channels import (
+    instagram,
+    line,
+    messenger,
+    mime,
+    telegram,
+    twilio_sms,
+    webchat,
+    whatsapp,
+)
 from services.notifier.channels.sending import RefusalKind, Send
 
 
@@ -17,13 +26,17 @@ class Sender:
     """Sending the same message id again is harmless, so a lost answer may be tried again."""
     kinds: Mapping[RefusalKind, Container[int]] = field(default_factory=dict)
     """What its error codes are about, for those that come by a receipt."""
+    watermarks: bool = False
+    """It says of all messages to a person at once what became of them, up to a moment."""
 
 
 SENDERS: Mapping[str, Sender] = {
     row.name: row
     for row in (
         Sender(twilio_sms.PROVIDER, twilio_sms.send, kinds=twilio_sms.KINDS),
-        Sender(whatsapp.PROVIDER, whatsapp.send, kinds=whatsapp.KINDS),
+        Sender(whatsapp.PROVIDER, whatsapp.send, kinds=whatsapp.CODES.kinds),
+        Sender(messenger.PROVIDER, messenger.send, watermarks=True),
+        Sender(instagram.PROVIDER, instagram.send),
         Sender(mime.PROVIDER, mime.send),
         Sender(telegram.PROVIDER, telegram.send),
         Sender(line.PROVIDER, line.send, deduplicates=True),

@@ -68,7 +68,7 @@ def _form(account: Account, message: MessageSend, means: Means) -> dict[str, str
         "From": f"{prefix}{account.address}",
         **_content(account, message),
     }
-    if media := [each.url for each in message.personal.attachments if each.url]:
+    if media := [means.files.link(each) for each in message.personal.attachments]:
         form["MediaUrl"] = media
     if means.callback:
         separator = "&" if "?" in means.callback else "?"

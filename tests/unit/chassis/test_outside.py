@@ -262,6 +262,8 @@ async def test_what_cannot_be_unpacked_is_an_error(body: bytes, encoding: str) -
 
 
 async def test_an_answer_that_drips_is_given_up() -> None:
+    left = asyncio.Event()
+
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
         try:
@@ -270,12 +272,17 @@ async def test_an_answer_that_drips_is_given_up() -> None:
                 await writer.drain()
                 await asyncio.sleep(0.01)
         except ConnectionError:
+            pass
+        finally:
             writer.close()
+            left.set()
 
     async with await asyncio.start_server(drip, "127.0.0.1") as server, _local_client() as client:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(TimeoutError):
             await _get(client, f"http://127.0.0.1:{port}/", seconds=0.2)
+        async with asyncio.timeout(5):
+            await left.wait()
 
 
 def test_the_settings_name_networks() -> None:

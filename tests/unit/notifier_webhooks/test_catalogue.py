@@ -7,6 +7,7 @@ from jsonschema import Draft202012Validator
 
 from schemas import catalogue
 from schemas.catalogue import EVENTS
+from schemas.common import Attachment
 from schemas.generate import HERE
 from schemas.topics import CONVERSATIONS_EVENTS
 from services.chassis.delivery import Delivery
@@ -54,6 +55,19 @@ def test_an_event_that_is_too_large_comes_without_its_words() -> None:
     assert data["truncated"] is True
     assert not {"text", "attachments", "subject"} & data.keys()
     assert data["message_id"] == str(record.data.message_id)
+
+
+def test_nobody_is_told_where_a_file_is() -> None:
+    record = examples.record("conversations.events/message.added-inbound")
+    file = Attachment(content_type="image/png", filename="a.png", size=3, url="https://media.example/secret")
+    record = record.model_copy(
+        update={"personal": record.personal.model_copy(update={"attachments": (file,)})}
+    )
+    event = json.loads(body(record, MOST))
+    assert event["data"]["attachments"] == [{"content_type": "image/png", "filename": "a.png", "size": 3}]
+    schema = catalogue.schema(record.type)
+    assert validator(record.type).is_valid(event)
+    assert schema["$defs"]["Attachment"]["properties"].keys() == Attachment.SHOWN
 
 
 def test_the_same_record_always_has_the_same_bytes() -> None:
