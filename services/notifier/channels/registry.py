@@ -6,14 +6,18 @@ from dataclasses import dataclass, field
 from services.notifier.channels import (
     instagram,
     line,
+    mailgun,
     messenger,
     mime,
+    postmark,
+    sendgrid,
+    ses,
     telegram,
     twilio_sms,
     webchat,
     whatsapp,
 )
-from services.notifier.channels.sending import RefusalKind, Send
+from services.notifier.channels.sending import REFUSALS, RefusalKind, Send
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,10 @@ SENDERS: Mapping[str, Sender] = {
         Sender(messenger.PROVIDER, messenger.send, watermarks=True),
         Sender(instagram.PROVIDER, instagram.send),
         Sender(mime.PROVIDER, mime.send),
+        Sender(sendgrid.PROVIDER, sendgrid.send),
+        Sender(mailgun.PROVIDER, mailgun.send),
+        Sender(postmark.PROVIDER, postmark.send),
+        Sender(ses.PROVIDER, ses.send),
         Sender(telegram.PROVIDER, telegram.send),
         Sender(line.PROVIDER, line.send, deduplicates=True),
         Sender(webchat.PROVIDER, webchat.send, deduplicates=True),
@@ -46,7 +54,13 @@ SENDERS: Mapping[str, Sender] = {
 
 
 def kind_of(provider: str, code: str | None) -> RefusalKind | None:
-    """Return what a provider's error code is about, None where nobody knows."""
+    """Return what a provider's error code is about, None where nobody knows.
+
+    Mail's receipts may name it in words: `opted_out`.
+    """
+    worded = next((kind for kind in REFUSALS if kind == code), None)
+    if worded is not None:
+        return worded
     sender = SENDERS.get(provider)
     if sender is None or code is None or not (code.isascii() and code.isdigit()):
         return None
