@@ -161,7 +161,7 @@ class CallPersonal(Personal):
     """The transcript, as far as it is there."""
     attachments: tuple[Attachment, ...] = ()
     """The recordings."""
-    choices: tuple[SpokenChoice, ...] = ()
+    said: tuple[SpokenChoice, ...] = ()
     """What was pressed or said, in the order of the choices."""
 
 

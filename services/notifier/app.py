@@ -13,6 +13,7 @@ from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
+from services.chassis.outside import outside_client
 from services.chassis.service import Service, build
 from services.notifier import metrics
 from services.notifier.access import Access
@@ -35,6 +36,7 @@ from services.notifier.sending import Sending
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import Store
 from services.notifier.subscribers import consumers, tail
+from services.notifier.webhooks.compose import webhooks
 
 NAME = "notifier"
 
@@ -45,6 +47,7 @@ def build_app(
     publisher: KafkaPublisher | None = None,
     database: Database | None = None,
     client: httpx.AsyncClient | None = None,
+    outside: httpx.AsyncClient | None = None,
     clock: Clock = utc_now,
 ) -> FastAPI:
     """Return the service's application. Raises AccountsError for an accounts file it cannot use."""
@@ -89,6 +92,9 @@ def build_app(
     )
     sends.on_work = sending.wake
 
+    outside = outside or outside_client(settings)
+    hooks = webhooks(settings, database, publisher, outside, clock)
+
     positions: dict[Position, int] = {}
     hub = Hub(
         positions,
@@ -108,7 +114,7 @@ def build_app(
         starts = {place: max(first, end - settings.ring_records) for place, (first, end) in bounds.items()}
         hub.begin(starts, ends)
 
-    router = routes(Parts(streams, access, store, settings.stream_write_seconds))
+    router = routes(Parts(streams, access, store, settings.stream_write_seconds, hooks.routes))
     router.include_router(file_routes(Attachments(shared, blobs), links))
     return build(
         Service(
@@ -117,9 +123,9 @@ def build_app(
             router=router,
             publisher=publisher,
             database=database,
-            consumers=consumers(sends, access, consents),
+            consumers=consumers(sends, access, consents, hooks.intake),
             tails=[tail(settings, hub, access, positions)],
-            on_start=[store.prepare, begin_feed],
+            on_start=[store.prepare, hooks.prepare, begin_feed],
             loops=[
                 sending.run,
                 partial(every, 1.0, sweep(sends, settings), "outbox"),
@@ -127,8 +133,9 @@ def build_app(
                 partial(every, 5.0, sends.show_echoes, "unclaimed echoes"),
                 partial(every, 60.0, abandon(sends, settings), "sends without account"),
                 partial(every, 15.0, observe(store), "measures"),
+                *hooks.loops,
             ],
-            on_stop=[client.aclose, shared.client.close],
+            on_stop=[client.aclose, outside.aclose, shared.client.close],
         )
     )
 

@@ -173,7 +173,7 @@ def _event(draft: Draft, model: type[ConversationEvent], call: Call) -> None:
         name=call.name,
         text=call.transcript,
         attachments=call.recordings,
-        choices=tuple(each.spoken for each in call.chosen),
+        said=tuple(each.spoken for each in call.chosen),
     )
     draft.event(model, data, personal=personal)
 
