@@ -1,14 +1,17 @@
 """Composes ingest: topics and routes at a glance."""
 
 from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
 
-from services.chassis.accounts import Accounts
+from services.chassis.accounts_file import AccountsFile
 from services.chassis.blobs import Blobs
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
+from services.chassis.loops import every
 from services.chassis.mongo import connect
 from services.chassis.service import Service, build
 from services.ingest import api, webchat_api
@@ -25,17 +28,26 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     database = connect(settings, "ingest")
     publisher = KafkaPublisher(settings, "ingest")
     store = MongoVisitors(database)
-    intake = Intake(Accounts.load(settings.accounts_file), publisher, Blobs(database), clock, uuid4)
+    accounts = AccountsFile(settings.accounts_file, "ingest")
+    intake = Intake(accounts.accounts, publisher, Blobs(database), clock, uuid4)
+    accounts.follow(intake.learn)
     visitors = Visitors(store, timedelta(days=settings.visitor_lifetime_days), random_visitor_id)
+
+    def front(app: ASGIApp) -> Front:
+        made = Front(app, intake, settings)
+        accounts.follow(made.learn)
+        return made
+
     return build(
         Service(
             name="ingest",
             settings=settings,
             router=routes(intake, visitors, settings),
-            front=lambda app: Front(app, intake, settings),
+            front=front,
             publisher=publisher,
             database=database,
             on_start=[store.prepare],
+            loops=[partial(every, settings.accounts_reload_seconds, accounts.look, "accounts")],
         )
     )
 

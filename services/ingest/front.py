@@ -6,6 +6,7 @@ from fastapi import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.chassis import problems
+from services.chassis.accounts import Accounts
 from services.chassis.measured import Measured
 from services.chassis.problems import Problem
 from services.ingest.api import WEBHOOK
@@ -34,20 +35,30 @@ class Front:
         self._app = app
         self._take = Measured(self._answered, _SERVICE)
         self._intake, self._settings = intake, settings
+        self.learn(intake.accounts)
+
+    def learn(self, accounts: Accounts) -> None:
+        """Take requests of these accounts from now on; those that are being taken end as they began."""
         self._ours = {
             _ROUTE.path.format(provider=account.provider, account=account.account): (row, account)
-            for account in intake.accounts
+            for account in accounts
             if (row := PROVIDERS.get(account.provider)) is not None
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take the webhook, or pass the request on."""
-        ours = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._ours
-        await (self._take if ours else self._app)(scope, receive, send)
+        ours = (
+            self._ours.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        )
+        if ours is None:
+            await self._app(scope, receive, send)
+        else:
+            scope["parley.account"] = ours
+            await self._take(scope, receive, send)
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = _ROUTE
-        row, account = self._ours[scope["path"]]
+        row, account = scope["parley.account"]
         answer: Response
         try:
             with counted(row.name):

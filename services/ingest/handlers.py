@@ -41,7 +41,7 @@ class Taken:
     published: Counter[str]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Intake:
     """Turns webhooks into records. All that varies is given: accounts, Kafka, blobs, time, ids."""
 
@@ -50,6 +50,10 @@ class Intake:
     blobs: BlobStore
     clock: Clock
     new_id: Callable[[], UUID]
+
+    def learn(self, accounts: Accounts) -> None:
+        """Know these accounts from now on."""
+        self.accounts = accounts
 
     def arrival(self, account: Account) -> Arrival:
         """Return the circumstances of a request that arrives now."""
