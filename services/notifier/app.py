@@ -6,7 +6,7 @@ from functools import partial
 import httpx
 from fastapi import FastAPI
 
-from services.chassis.accounts import Accounts
+from services.chassis.accounts_file import AccountsFile
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.loops import every
@@ -14,6 +14,7 @@ from services.chassis.mongo import Database, connect
 from services.chassis.service import Service, build
 from services.notifier import metrics
 from services.notifier.access import Access
+from services.notifier.accounts_api import routes as accounts_routes
 from services.notifier.api import Parts, routes
 from services.notifier.channels.registry import SENDERS
 from services.notifier.feed.hub import Hub
@@ -22,7 +23,7 @@ from services.notifier.feed.log import Log
 from services.notifier.feed.positions import Position
 from services.notifier.feed.resume import Resume
 from services.notifier.feed.stream import Streams
-from services.notifier.handlers import NO_REQUEST, Sends
+from services.notifier.handlers import Sends
 from services.notifier.loops import abandon, observe, recover, sweep
 from services.notifier.sending import Sending
 from services.notifier.settings import NotifierSettings
@@ -45,14 +46,14 @@ def build_app(
     publisher = publisher or KafkaPublisher(settings, NAME)
     database = database if database is not None else connect(settings, NAME)
     client = client or provider_client(settings)
-    accounts = Accounts.load(settings.accounts_file, settings.provider_api_base)
+    accounts = AccountsFile(settings.accounts_file, NAME, settings.provider_api_base)
 
     store = Store(database, publisher, clock, timedelta(days=settings.parked_days))
     sends = Sends(
         store,
         deduplicates=lambda provider: provider in SENDERS and SENDERS[provider].deduplicates,
         known_account=lambda provider, account: (
-            provider in SENDERS and accounts.find(provider, account) is not None
+            provider in SENDERS and accounts.accounts.find(provider, account) is not None
         ),
         clock=clock,
         on_receipt=lambda provider, outcome, count: metrics.RECEIPTS.labels(provider, outcome).inc(count),
@@ -61,12 +62,14 @@ def build_app(
         sends,
         store,
         client,
-        [account for account in accounts if account.provider != NO_REQUEST],
+        (),
         lambda provider: SENDERS[provider].send if provider in SENDERS else None,
         settings,
         clock,
+        limit=lambda provider: SENDERS[provider].limit,
     )
-    sends.on_work = sending.wake
+    accounts.follow(sending.learn)
+    sends.on_work, sends.broken = sending.wake, sending.standings.broken
 
     positions: dict[Position, int] = {}
     hub = Hub(
@@ -87,11 +90,14 @@ def build_app(
         starts = {place: max(first, end - settings.ring_records) for place, (first, end) in bounds.items()}
         hub.begin(starts, ends)
 
+    router = routes(Parts(streams, access, store, settings.stream_write_seconds))
+    router.include_router(accounts_routes(sending.standings, clock))
+
     return build(
         Service(
             name=NAME,
             settings=settings,
-            router=routes(Parts(streams, access, store, settings.stream_write_seconds)),
+            router=router,
             publisher=publisher,
             database=database,
             consumers=consumers(sends, access),
@@ -99,9 +105,10 @@ def build_app(
             on_start=[store.prepare, begin_feed],
             loops=[
                 sending.run,
+                partial(every, settings.accounts_reload_seconds, accounts.look, "accounts"),
                 partial(every, 1.0, sweep(sends, settings), "outbox"),
                 partial(every, 5.0, recover(sends), "interrupted sends"),
-                partial(every, 60.0, abandon(sends, settings), "sends without account"),
+                partial(every, 60.0, abandon(sends, settings), "hopeless sends"),
                 partial(every, 15.0, observe(store), "measures"),
             ],
             on_stop=[client.aclose],

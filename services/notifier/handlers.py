@@ -24,6 +24,7 @@ from services.notifier.domain import (
     new_send,
     provider_key,
     recover,
+    with_broken_account,
     without_account,
 )
 
@@ -83,6 +84,8 @@ class Sends:
     """Whether the provider of this name takes a repeated message only once."""
     known_account: Callable[[str, str], bool]
     clock: Clock = utc_now
+    broken: Callable[[str], str | None] = lambda _: None
+    """The provider's code when it refuses the account of this name (`provider/account`)."""
     on_work: Callable[[Iterable[str]], None] = lambda _: None
     """Told the accounts (`provider/account`) that may have a message to send."""
     on_receipt: Callable[[str, str, int], None] = field(default=lambda _provider, _outcome, _count: None)
@@ -206,16 +209,23 @@ class Sends:
         return recovered
 
     async def abandon(self, patience: timedelta, limit: int = 200) -> None:
-        """Fail messages that wait for longer than `patience` and whose account is gone meanwhile."""
+        """Fail messages that wait for longer than `patience` and whose account is gone or does not work."""
         now = self.clock()
         for source in await self.store.waiting():
-            provider, _, account = source.partition("/")
-            if self.known_account(provider, account):
+            fail = self._hopeless(source, now)
+            if fail is None:
                 continue
             overdue = await self.store.overdue(source, now - patience, limit)
-            failed = {send.message_id: without_account(send, now) for send in overdue}
+            failed = {send.message_id: fail(send) for send in overdue}
             lost = await self._save({send.message_id: send for send in overdue}, failed)
             await self._settle([send for key, send in failed.items() if key not in lost])
+
+    def _hopeless(self, source: str, now: datetime) -> Callable[[Send], Send] | None:
+        provider, _, account = source.partition("/")
+        if not self.known_account(provider, account):
+            return lambda send: without_account(send, now)
+        code = self.broken(source)
+        return None if code is None else lambda send: with_broken_account(send, now, code)
 
     async def sweep(self, before: datetime, limit: int = 200) -> None:
         """Settle what a crash or an absent broker left behind."""

@@ -26,7 +26,7 @@ _PARKED_EXPIRY = "expires"
 
 
 class Store:
-    """Implements handlers.SendStore and sending.Claims."""
+    """Implements handlers.SendStore and workers.Claims."""
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.notifier.channels import mime, twilio_sms, webchat, whatsapp
-from services.notifier.channels.sending import Send
+from services.notifier.channels.sending import RateLimit, Send
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +15,15 @@ class Sender:
     send: Send
     deduplicates: bool = False
     """Sending the same message id again is harmless, so a lost answer may be tried again."""
+    limit: RateLimit | None = None
+    """How often one account may be used, unless it says otherwise itself."""
 
 
 SENDERS: Mapping[str, Sender] = {
     row.name: row
     for row in (
         Sender(twilio_sms.PROVIDER, twilio_sms.send),
-        Sender(whatsapp.PROVIDER, whatsapp.send),
+        Sender(whatsapp.PROVIDER, whatsapp.send, limit=whatsapp.LIMIT),
         Sender(mime.PROVIDER, mime.send),
         Sender(webchat.PROVIDER, webchat.send, deduplicates=True),
     )

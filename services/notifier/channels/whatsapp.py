@@ -15,6 +15,7 @@ from schemas.outbound import MessageSend
 from services.chassis.accounts import Account
 from services.notifier.channels.sending import (
     Means,
+    RateLimit,
     RefusalKind,
     Retry,
     Sent,
@@ -28,6 +29,8 @@ from services.notifier.channels.sending import (
 )
 
 PROVIDER = "whatsapp"
+LIMIT = RateLimit(80, 80)
+"""Meta's own of a number, unless it granted more: error 130429."""
 _BASE = "https://graph.facebook.com"
 _VERSION = "v23.0"
 _PAIR_LIMIT = 131056

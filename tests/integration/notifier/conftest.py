@@ -14,7 +14,7 @@ from schemas.common import Channel
 from schemas.outbound import MessageSend, MessageStatus
 from services.chassis.accounts import Account
 from services.chassis.mongo import Database, connect
-from services.notifier.channels import Sent
+from services.notifier.channels import Means, Sent
 from services.notifier.domain import Send
 from services.notifier.handlers import Sends
 from services.notifier.sending import Sending
@@ -42,9 +42,7 @@ class Provider:
     fuse: crash.Fuse = field(default_factory=lambda: crash.Fuse(None))
     asked: list[str] = field(default_factory=list)
 
-    async def __call__(
-        self, _client: httpx.AsyncClient, _account: Account, message: MessageSend, _callback: str, /
-    ) -> Sent:
+    async def __call__(self, _means: Means, _account: Account, message: MessageSend, /) -> Sent:
         self.fuse.step()
         self.asked.append(message.personal.text)
         self.fuse.step()
@@ -84,7 +82,7 @@ class Notifier:
             lambda: self.now,
             lambda: 0.0,
         )
-        self.sends.on_work = self.sending.wake
+        self.sends.on_work, self.sends.broken = self.sending.wake, self.sending.standings.broken
 
     async def accept(self, *replies: MessageSend) -> list[Any]:
         return await self.sends.accept(batch("messages.outbound", *replies))

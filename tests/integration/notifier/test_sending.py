@@ -244,7 +244,7 @@ async def test_a_crash_at_any_step_of_storing_loses_and_doubles_nothing(
 async def test_workers_send_everything_and_stop_only_when_requests_are_done(notifier: Notifier) -> None:
     release, started = asyncio.Event(), asyncio.Event()
 
-    async def slow(_client: object, _account: object, message: MessageSend, _callback: str, /) -> Sent:
+    async def slow(_means: object, _account: object, message: MessageSend, /) -> Sent:
         started.set()
         await release.wait()
         return accepts(message)
