@@ -64,11 +64,11 @@ class Standing:
             return False
         return self.pace.may_ask()
 
-    async def ask(self, message_id: str) -> None:
+    def ask(self, message_id: str) -> None:
         """A request for the message is made now."""
         if self.pause is not None:
             self._probe = message_id
-        await self.pace.ask()
+        self.pace.ask()
 
     def rest(self, until: datetime) -> None:
         """The provider takes nothing until then."""

@@ -105,7 +105,7 @@ class Workers:
                     claimed = await self._claim(source)
                     if claimed is None:
                         break
-                    await standing.ask(claimed.message_id)
+                    standing.ask(claimed.message_id)
                     task = asyncio.create_task(self._send(claimed))
                     out.add(task)
                     task.add_done_callback(out.discard)
