@@ -184,7 +184,7 @@ class Store:
             {
                 "$set": {"state": State.WAITING.value},
                 "$unset": {"claim": "", "claimed_until": ""},
-                "$inc": {"version": 1},
+                "$inc": {"version": 1, "attempts": -1},
             },
         )
 

@@ -16,6 +16,7 @@ from services.notifier.standing import Standing
 from services.notifier.standings import Standings
 
 _RELEASE_PAUSE = 0.5
+_CANCEL_SECONDS = 0.5
 
 
 class Claims(Protocol):
@@ -60,8 +61,9 @@ class Workers:
         finally:
             self._running = False
             self._stopping.set()
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            while not looking.done():  # the database's client may lose one that comes with its answer
+                looking.cancel()
+                await asyncio.wait([looking], timeout=_CANCEL_SECONDS)
             workers = list(self._workers.values())
             self.wake(self._workers)
             if workers:
@@ -105,6 +107,8 @@ class Workers:
                     claimed = await self._claim(source)
                     if claimed is None:
                         break
+                    if not standing.may_ask(self._clock(), len(out)) and await self._released(claimed):
+                        break  # it came to rest or was paused meanwhile
                     standing.ask(claimed.message_id)
                     task = asyncio.create_task(self._send(claimed))
                     out.add(task)
@@ -138,11 +142,18 @@ class Workers:
             log.warning("claim_failed", account=source, error=type(error).__name__)
         # the claim may have been made though its answer was lost
         while not self._stopping.is_set():
-            try:
-                await self._claims.release(source, claim)
-            except Exception as error:  # noqa: BLE001  (as above)
-                log.warning("claim_release_failed", account=source, error=type(error).__name__)
-                await asyncio.sleep(_RELEASE_PAUSE)
-            else:
+            if await self._release(source, claim):
                 return None
+            await asyncio.sleep(_RELEASE_PAUSE)
         return None
+
+    async def _released(self, claimed: Send) -> bool:
+        return claimed.claim is not None and await self._release(claimed.source, claimed.claim)
+
+    async def _release(self, source: str, claim: str) -> bool:
+        try:
+            await self._claims.release(source, claim)
+        except Exception as error:  # noqa: BLE001  (as above)
+            log.warning("claim_release_failed", account=source, error=type(error).__name__)
+            return False
+        return True
