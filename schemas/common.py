@@ -17,6 +17,7 @@ class Channel(StrEnum):
     MESSENGER = "messenger"
     INSTAGRAM = "instagram"
     TELEGRAM = "telegram"
+    LINE = "line"
     VOICE = "voice"
 
 
@@ -47,6 +48,7 @@ class IdentifierKind(StrEnum):
     MESSENGER = "messenger"
     INSTAGRAM = "instagram"
     TELEGRAM = "telegram"
+    LINE = "line"
     VISITOR = "visitor"
     EXTERNAL = "external"
 

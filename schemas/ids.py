@@ -6,28 +6,37 @@ are random; they are made by identity.
 
 from hashlib import sha1
 from json.encoder import encode_basestring_ascii
+from string import hexdigits
 from uuid import UUID
 
 _NAMESPACE = UUID("6f1c7a52-6d0e-5c3b-9d2f-4b8a6a1d0c11").bytes
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in hexdigits}
 
 
-def derive(kind: str, *parts: object) -> UUID:
+def derived(kind: str, *parts: object) -> str:
     """Return the id of the `kind` of record that `parts` cause.
 
     Parts are joined as a JSON array, so `("a", "bc")` and `("ab", "c")` differ. Every record has such an
     id, hence the short way instead of `uuid5(…, json.dumps(…))`.
     """
     name = f"[{', '.join(map(encode_basestring_ascii, (kind, *map(str, parts))))}]"
-    return UUID(bytes=sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16], version=5)
+    found = sha1(_NAMESPACE + name.encode(), usedforsecurity=False).hexdigest()
+    variant = _VARIANT[found[16]]
+    return f"{found[:8]}-{found[8:12]}-5{found[13:16]}-{variant}{found[17:20]}-{found[20:32]}"
 
 
-def message_id(provider: str, account: str, sender: str, dedup_key: str) -> UUID:
-    """Return the id of a provider's message.
+def derive(kind: str, *parts: object) -> UUID:
+    """Return the id of the `kind` of record that `parts` cause; see `derived`, which gives its text."""
+    return UUID(derived(kind, *parts))
+
+
+def message_id(provider: str, account: str, sender: str, dedup_key: str) -> str:
+    """Return the id of a provider's message, as text.
 
     `dedup_key` is what the provider repeats on redelivery (see each channel module's docstring);
     `account` and `sender` scope it, since providers' ids are unique only there.
     """
-    return derive("message", provider, account, sender, dedup_key)
+    return derived("message", provider, account, sender, dedup_key)
 
 
 def command_id(subject: str, route: str, idempotency_key: str) -> UUID:

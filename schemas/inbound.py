@@ -28,6 +28,8 @@ class InboundData(Model):
     received_at: Time
     automatic: bool = False
     """An automatic mail (RFC 3834), a bounce, a system message: recorded, never answered."""
+    consent: Literal["stop", "start", "help"] | None = None
+    """What the provider says that the message asks for (Twilio's `OptOutType`), whatever its words."""
 
 
 class InboundPersonal(Personal):

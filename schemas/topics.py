@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from schemas import conversations, customers, deadletters, inbound, outbound, routing
+from schemas import conversations, customers, deadletters, inbound, outbound, routing, signals
 
 PARTITIONS = 12
 FOREVER = None
@@ -78,6 +78,15 @@ ROUTING_DECISIONS = Topic(
 AGENTS_EVENTS = Topic(
     "agents.events", "Agent", routing.AgentChanged, ("router",), ("conversation", "notifier"), compact=True
 )
+CHATS_SIGNALS = Topic(
+    "chats.signals",
+    "visitor, or Customer",
+    signals.AnySignal,
+    ("ingest", "conversation"),
+    ("notifier",),
+    retention=timedelta(days=1),
+    dead_letter=None,
+)
 DEADLETTERS = Topic(
     "deadletters",
     "the original key",
@@ -100,6 +109,7 @@ TOPICS: tuple[Topic, ...] = (
     ROUTING_COMMANDS,
     ROUTING_DECISIONS,
     AGENTS_EVENTS,
+    CHATS_SIGNALS,
     DEADLETTERS,
 )
 

@@ -1,11 +1,12 @@
 """`make send CHANNEL=sms FROM=+15551230001 TEXT="…"`: posts one signed webhook to the running stack.
 
+CHANNEL is a channel, or a provider's name where a channel has several.
+
 Prints the same request as a curl command, and the answer.
 """
 
 import sys
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -13,55 +14,31 @@ import httpx
 import typer
 from rich.console import Console
 
+from deploy.local.simulator.registry import STAND_INS, stand_in
+from deploy.local.simulator.standin import Writing
 from deploy.local.stack import Stack, StackError
 from deploy.local.visitors import Visitors
-from deploy.local.webhooks import (
-    Mail,
-    Webhook,
-    WhatsAppSender,
-    chat_message,
-    chat_session,
-    email,
-    sms,
-    whatsapp,
-)
+from deploy.local.webhooks import Webhook, chat_message, chat_session
+from schemas.common import Channel
 from services.chassis.accounts import Account, Accounts, AccountsError
 
 ACCOUNT = "demo"
 
 
-class Channel(StrEnum):
-    """Channels a message can be sent on."""
-
-    SMS = "sms"
-    WHATSAPP = "whatsapp"
-    EMAIL = "email"
-    CHAT = "chat"
-
-
-_PROVIDERS = {
-    Channel.SMS: "twilio-sms",
-    Channel.WHATSAPP: "whatsapp",
-    Channel.EMAIL: "mime",
-    Channel.CHAT: "webchat",
-}
-_SENDERS = {
-    Channel.SMS: "+15551230001",
-    Channel.WHATSAPP: "+15551230001",
-    Channel.EMAIL: "ann@mail.example.org",
-    Channel.CHAT: "ann",
-}
+CHAT_PROVIDER, VISITOR = "webchat", "ann"
+CHANNELS = (*dict.fromkeys(row.channel for row in STAND_INS), Channel.CHAT)
+"""Channels on which somebody can write to the stack."""
 
 
 def main(
-    channel: Annotated[Channel, typer.Option(envvar="CHANNEL")] = Channel.SMS,
+    channel: Annotated[str, typer.Option(envvar="CHANNEL", help=", ".join(CHANNELS))] = Channel.SMS,
     sender: Annotated[str, typer.Option("--from", envvar="FROM", help="a number, address or name")] = "",
     text: Annotated[str, typer.Option(envvar="TEXT")] = "Where is my parcel?",
 ) -> None:
     """Send one message as a Customer would."""
     try:
         stack = Stack.from_environment()
-        answer = send(stack, channel, sender or _SENDERS[channel], text)
+        answer = send(stack, channel, sender, text)
     except (StackError, AccountsError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -69,7 +46,7 @@ def main(
         raise typer.Exit(1)
 
 
-def send(stack: Stack, channel: Channel, sender: str, text: str) -> httpx.Response:
+def send(stack: Stack, channel: str, sender: str, text: str) -> httpx.Response:
     """Post the webhook, print request and answer, and return the answer; raises StackError."""
     account = account_of(Accounts.load(stack.accounts_file), channel)
     webhook = _webhook(stack, account, channel, sender, text)
@@ -83,11 +60,15 @@ def send(stack: Stack, channel: Channel, sender: str, text: str) -> httpx.Respon
     return answer
 
 
-def account_of(accounts: Accounts, channel: Channel) -> Account:
-    """Return the demo account of the channel's provider; raises StackError."""
-    account = accounts.find(_PROVIDERS[channel], ACCOUNT)
+def account_of(accounts: Accounts, channel: str) -> Account:
+    """Return the demo account of the provider, or of the channel's first; raises StackError."""
+    try:
+        provider = CHAT_PROVIDER if channel == Channel.CHAT else stand_in(channel).provider
+    except LookupError as error:
+        raise StackError(str(error)) from None
+    account = accounts.find(provider, ACCOUNT)
     if account is None:
-        message = f"no account {ACCOUNT!r} of the provider {_PROVIDERS[channel]} in the accounts file"
+        message = f"no account {ACCOUNT!r} of the provider {provider} in the accounts file"
         raise StackError(message)
     return account
 
@@ -107,19 +88,18 @@ def post(stack: Stack, webhook: Webhook) -> httpx.Response:
         raise StackError(message) from None
 
 
-def _webhook(stack: Stack, account: Account, channel: Channel, sender: str, text: str) -> Webhook:
-    now, unique = datetime.now(UTC), uuid4().hex
-    match channel:
-        case Channel.SMS:
-            return sms(account, stack.public_url, sender, text, "SM" + unique)
-        case Channel.WHATSAPP:
-            content = {"type": "text", "text": {"body": text}}
-            return whatsapp(account, WhatsAppSender(sender), content, f"wamid.{unique}", now)
-        case Channel.EMAIL:
-            return email(account, Mail(sender, text[:60], text, f"<{unique}@mail.example.org>"), now)
-        case Channel.CHAT:
-            token = Visitors(stack.data_dir).token(sender, lambda name: _open(stack, account, name))
-            return chat_message(account, token, text, unique)
+def _webhook(stack: Stack, account: Account, channel: str, sender: str, text: str) -> Webhook:
+    unique = uuid4().hex
+    if channel == Channel.CHAT:
+        token = Visitors(stack.data_dir).token(sender or VISITOR, lambda name: _open(stack, account, name))
+        return chat_message(account, token, text, unique)
+    row = stand_in(channel)
+    writing = Writing(sender or row.sender, text, unique, datetime.now(UTC))
+    try:
+        return row.writes(account, stack.public_url, writing)
+    except ValueError:
+        message = f"{sender!r} is no address on {row.channel}; one is: {row.sender}"
+        raise StackError(message) from None
 
 
 def _open(stack: Stack, account: Account, name: str) -> dict[str, Any]:

@@ -24,3 +24,8 @@ def twilio_signature(auth_token: str, url: str, params: Iterable[tuple[str, str]
 def meta_signature(app_secret: str, body: bytes) -> str:
     """Return `X-Hub-Signature-256` of the bytes of `body` (Graph API, "Getting started" on webhooks)."""
     return "sha256=" + hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def line_signature(channel_secret: str, body: bytes) -> str:
+    """Return `x-line-signature` of the bytes of `body` (Messaging API, "Signature validation")."""
+    return base64.b64encode(hmac.new(channel_secret.encode(), body, hashlib.sha256).digest()).decode()

@@ -8,6 +8,7 @@ own: FastStream's way to it takes longer than the producer does, and adds header
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -23,11 +24,13 @@ from aiokafka.errors import (
 from aiokafka.partitioner import murmur2
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
+from prometheus_client import Counter
 
 from schemas.topics import PARTITIONS, TOPICS, Topic
 from services.chassis import metrics
 from services.chassis.faults import BrokerUnavailable, RecordTooLarge
 from services.chassis.logging import log
+from services.chassis.overdue import Limit
 from services.chassis.settings import Settings
 
 _BROKEN_PRODUCER = (
@@ -79,6 +82,7 @@ class KafkaPublisher:
         self._client_id = client_id
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
+        self._limit = Limit(settings.publish_timeout_seconds)
 
     async def publish(self, batch: Sequence[Outgoing]) -> None:
         """Publish `batch`; see Publisher."""
@@ -87,18 +91,20 @@ class KafkaPublisher:
         if any(len(record.value) > MAX_RECORD_BYTES for record in batch):
             raise RecordTooLarge
         try:
-            async with asyncio.timeout(self._settings.publish_timeout_seconds):
-                producer = self._producer or await self._connected()
-                results = await _send(producer, batch)
+            producer, results = await self._limit.on(self._sent(batch))
         except (TimeoutError, KafkaError, OSError) as error:
             metrics.PUBLISH_FAILURES.labels(error=type(error).__name__).inc()
             raise BrokerUnavailable(type(error).__name__) from error
         failures = [result for result in results if isinstance(result, BaseException)]
         for record, result in zip(batch, results, strict=False):
             if not isinstance(result, BaseException):
-                metrics.PUBLISHED.labels(record.topic).inc()
+                _published(record.topic).inc()
         if failures:
             await self._give_up(producer, failures[0])
+
+    async def _sent(self, batch: Sequence[Outgoing]) -> tuple[AIOKafkaProducer, list[Any]]:
+        producer = self._producer or await self._connected()
+        return producer, await _send(producer, batch)
 
     async def _give_up(self, producer: AIOKafkaProducer, error: BaseException) -> None:
         metrics.PUBLISH_FAILURES.labels(error=type(error).__name__).inc()
@@ -135,6 +141,11 @@ class KafkaPublisher:
         if self._producer is not None:
             await self._producer.stop()
             self._producer = None
+
+
+@cache
+def _published(topic: str) -> Counter:
+    return metrics.PUBLISHED.labels(topic)
 
 
 async def _send(producer: AIOKafkaProducer, batch: Sequence[Outgoing]) -> list[Any]:

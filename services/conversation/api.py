@@ -27,7 +27,9 @@ from services.conversation.inputs import (
     ReplyInput,
     TopicsInput,
     TransferInput,
+    TypingInput,
 )
+from services.conversation.signals import Signals
 from services.conversation.store import Store, conversation_of
 from services.conversation.views import conversation_view, timeline_view, visitor_view
 
@@ -44,6 +46,7 @@ class Parts:
     commands: Commands
     once: Once
     inboxes: Inboxes
+    signals: Signals
 
 
 def routes(parts: Parts) -> APIRouter:
@@ -54,6 +57,7 @@ def routes(parts: Parts) -> APIRouter:
     router.include_router(_plain_actions(parts))
     router.include_router(_actions(parts))
     router.include_router(_labels(parts))
+    router.include_router(_signals(parts))
     router.include_router(_later())
     return router
 
@@ -143,6 +147,18 @@ def _words(parts: Parts) -> APIRouter:
             return Answer(201, {"id": str(written)})
 
         return await parts.once.once(request, caller.subject, body.model_dump(mode="json"), run)
+
+    return router
+
+
+def _signals(parts: Parts) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/v1/conversations/{conversation_id}/typing", status_code=204)
+    async def typing(caller: Agent, conversation_id: str, body: TypingInput | None = None) -> Response:
+        found = await parts.access.conversation(caller, conversation_id)
+        await parts.signals.typing(found, caller, typing=(body or TypingInput()).typing)
+        return Response(status_code=204)
 
     return router
 

@@ -20,6 +20,7 @@ from services.conversation.domain.timers import next_due
 from services.conversation.handlers import Threads
 from services.conversation.loops import count_current, fire_timers, sweep_outboxes
 from services.conversation.settings import ConversationSettings
+from services.conversation.signals import Signals
 from services.conversation.store import Store
 from services.conversation.subscribers import consumers
 
@@ -52,7 +53,7 @@ def build_app(
     service = Service(
         name=NAME,
         settings=settings,
-        router=routes(Parts(store, access, commands, once, inboxes)),
+        router=routes(Parts(store, access, commands, once, inboxes, Signals(publisher, clock))),
         publisher=publisher,
         database=database,
         consumers=consumers(threads, access, clock),

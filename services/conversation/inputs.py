@@ -77,3 +77,9 @@ class PriorityInput(Input):
     """0 is normal; higher is served first."""
 
     priority: int = Field(ge=-10, le=10)
+
+
+class TypingInput(Input):
+    """The caller types, or has stopped."""
+
+    typing: bool = True

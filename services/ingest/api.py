@@ -7,36 +7,34 @@ from services.chassis.problems import Problem, not_found
 from services.ingest import metrics
 from services.ingest.channels.registry import PROVIDERS, Provider
 from services.ingest.handlers import Intake
-from services.ingest.settings import IngestSettings
-from services.ingest.taking import as_received, counted, header_fields, take
+from services.ingest.taking import HeaderFields, Taking, counted
 from services.ingest.webhook import Webhook
 
 WEBHOOK = "/v1/{provider}/{account}"
 
 
-def build_router(intake: Intake, settings: IngestSettings) -> APIRouter:
+def build_router(taking: Taking) -> APIRouter:
     """Return the webhook routes."""
-    router = APIRouter()
+    router, intake = APIRouter(), taking.intake
     metrics.prepare(PROVIDERS)
 
     @router.post(WEBHOOK, summary="A provider's webhook or status callback")
     async def post_webhook(provider: str, account: str, request: Request) -> Response:
         with counted(provider if provider in PROVIDERS else "unknown"):
             row, ours = _found(intake, provider, account)
-            return await take(row, ours, request.scope, request.receive, intake, settings)
+            return await taking.take(row, ours, request.scope, request.receive)
 
     @router.get(WEBHOOK, summary="A provider's check of our address, or a webhook by GET")
     async def get_webhook(provider: str, account: str, request: Request) -> Response:
         with counted(provider if provider in PROVIDERS else "unknown"):
             row, ours = _found(intake, provider, account)
             if row.greet is not None:
-                headers = header_fields(request.scope)
-                return _greeted(row, ours, as_received(request.scope, headers, b"", settings))
+                return _greeted(row, ours, taking.as_received(request.scope, HeaderFields(request.scope)))
             if not row.reads_get:
                 raise Problem(
                     405, "Method Not Allowed", f"{provider} calls by POST", headers={"Allow": "POST"}
                 )
-            return await take(row, ours, request.scope, request.receive, intake, settings)
+            return await taking.take(row, ours, request.scope, request.receive)
 
     return router
 

@@ -19,6 +19,7 @@ from services.ingest.front import Front
 from services.ingest.handlers import Intake
 from services.ingest.settings import IngestSettings
 from services.ingest.store import MongoVisitors
+from services.ingest.taking import Taking
 from services.ingest.visitors import Visitors, random_visitor_id
 
 
@@ -31,10 +32,11 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     accounts = AccountsFile(settings.accounts_file, "ingest")
     intake = Intake(accounts.accounts, publisher, Blobs(database), clock, uuid4)
     accounts.follow(intake.learn)
+    taking = Taking(intake, settings)
     visitors = Visitors(store, timedelta(days=settings.visitor_lifetime_days), random_visitor_id)
 
     def front(app: ASGIApp) -> Front:
-        made = Front(app, intake, settings)
+        made = Front(app, taking)
         accounts.follow(made.learn)
         return made
 
@@ -42,7 +44,7 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
         Service(
             name="ingest",
             settings=settings,
-            router=routes(intake, visitors, settings),
+            router=routes(taking, visitors, settings),
             front=front,
             publisher=publisher,
             database=database,
@@ -52,9 +54,9 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     )
 
 
-def routes(intake: Intake, visitors: Visitors, settings: IngestSettings) -> APIRouter:
+def routes(taking: Taking, visitors: Visitors, settings: IngestSettings) -> APIRouter:
     """Return all routes; the visitors' come first, their paths being the narrower ones."""
     router = APIRouter()
-    router.include_router(webchat_api.build_router(intake, visitors, settings))
-    router.include_router(api.build_router(intake, settings))
+    router.include_router(webchat_api.build_router(taking.intake, visitors, settings))
+    router.include_router(api.build_router(taking))
     return router

@@ -1,20 +1,20 @@
 """Reading a request's body without trusting its size or its pace."""
 
-import asyncio
 from collections.abc import Mapping
 
 from starlette.types import Receive
 
+from services.chassis.overdue import Limit
 from services.chassis.problems import Problem
 
 _CLOSE = {"Connection": "close"}
 
 
-async def read_body(headers: Mapping[str, str], receive: Receive, limit_bytes: int, seconds: float) -> bytes:
+async def read_body(headers: Mapping[str, str], receive: Receive, limit_bytes: int, limit: Limit) -> bytes:
     """Return the body.
 
     Raises Problem 413 for one larger than `limit_bytes`, at once if its Content-Length says so,
-    408 when it is not complete after `seconds`, 400 when the sender goes away.
+    408 when it is not complete in time, 400 when the sender goes away.
     """
     declared = headers.get("content-length", "0")
     if not (declared.isascii() and declared.isdigit()):
@@ -22,10 +22,9 @@ async def read_body(headers: Mapping[str, str], receive: Receive, limit_bytes: i
     if len(declared) > 18 or int(declared) > limit_bytes:  # noqa: PLR2004  (digits of 2**63: more need no reading)
         raise _too_large(limit_bytes)
     try:
-        async with asyncio.timeout(seconds):
-            return await _counted(receive, limit_bytes)
+        return await limit.on(_counted(receive, limit_bytes))
     except TimeoutError:
-        detail = f"the body was not complete after {seconds:g} seconds"
+        detail = f"the body was not complete after {limit.seconds:g} seconds"
         raise Problem(408, "Request Timeout", detail, headers=_CLOSE) from None
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -12,6 +12,7 @@ from schemas import topics
 from schemas.common import BlobRef
 from schemas.ids import derive
 from schemas.inbound import MessageReceived, QuarantineData, QuarantinePersonal, WebhookQuarantined
+from schemas.signals import VisitorTyping
 from services.chassis.accounts import Account, Accounts
 from services.chassis.broker import Outgoing, Publisher
 from services.chassis.clock import Clock
@@ -38,7 +39,7 @@ class Taken:
     """What became of a webhook's items: topic to number of records."""
 
     correlation: UUID
-    published: Counter[str]
+    published: Mapping[str, int]
 
 
 @dataclass
@@ -75,11 +76,16 @@ class Intake:
         """Publish `items`; see `take`."""
         batch = [await self._outgoing(item, arrival, content_type) for item in items]
         await self.publisher.publish(batch)
-        return Taken(arrival.correlation, Counter(record.topic for record in batch))
+        return Taken(arrival.correlation, _counted(batch))
+
+    async def signal(self, record: VisitorTyping) -> None:
+        """Publish what only matters now. Raises BrokerUnavailable."""
+        key = record.personal.visitor
+        await self.publisher.publish([Outgoing(topics.CHATS_SIGNALS.name, key, record.json_bytes())])
 
     async def _outgoing(self, item: Item, arrival: Arrival, content_type: str) -> Outgoing:
         if isinstance(item, Reported):
-            return Outgoing(topics.MESSAGES_DELIVERY.name, item.key, item.record.json_bytes())
+            return Outgoing(topics.MESSAGES_DELIVERY.name, item.key, item.value)
         if isinstance(item, Unreadable):
             record = await self._quarantined(item, arrival, content_type)
             key = f"{arrival.account.provider}/{arrival.account.account}"
@@ -88,6 +94,8 @@ class Intake:
         return Outgoing(topics.MESSAGES_INBOUND.name, item.key, value)
 
     async def _message_bytes(self, item: Received) -> bytes:
+        if item.raw is None and len(item.value) <= RECORD_BYTES:
+            return item.value
         record = item.record
         if item.raw is not None:
             record = _with(record, raw=await self.blobs.put(item.raw, _MAIL))
@@ -126,12 +134,23 @@ class Intake:
         )
 
 
+def _counted(batch: Sequence[Outgoing]) -> Mapping[str, int]:
+    """Return how many records each topic gets; mostly it is one."""
+    return {batch[0].topic: 1} if len(batch) == 1 else Counter(record.topic for record in batch)
+
+
 def _parsed(provider: Provider, webhook: Webhook, arrival: Arrival) -> Sequence[Item]:
     """Parse; a fault of a parser costs nobody their message: the body is kept aside."""
     try:
         return provider.parse(webhook, arrival)
     except Exception as error:  # noqa: BLE001  (whatever it is, a provider may never send this again)
-        log.error("parser_failed", provider=provider.name, error=type(error).__name__, exc_info=error)
+        log.error(
+            "parser_failed",
+            provider=provider.name,
+            correlation=arrival.correlation,
+            error=type(error).__name__,
+            exc_info=error,
+        )
         return [Unreadable(f"fault of the parser: {type(error).__name__}", webhook.body)]
 
 

@@ -9,10 +9,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
 from schemas.envelope import rfc3339
+from schemas.signals import VisitorTyping
 from services.chassis.accounts import Account
 from services.chassis.auth import Visitor, authenticator, unauthorized
 from services.chassis.auth import visitor as bearer_of_visitor
 from services.chassis.faults import is_transient
+from services.chassis.overdue import Limit
 from services.chassis.problems import Problem, not_found, not_yet, unavailable
 from services.ingest.body import read_body
 from services.ingest.channels import webchat
@@ -25,8 +27,9 @@ from services.ingest.visitors import VisitorRecord, Visitors
 from services.ingest.webhook import BadItem
 
 _LIMIT_BYTES = 1_000_000
+_SIGNALS_BURST, _SIGNALS_PER_MINUTE = 30, 60
 _BASE = "/v1/webchat/{account}"
-_LATER = frozenset({"attachments", "typing", "read", "rating"})
+_LATER = frozenset({"attachments", "read", "rating"})
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -34,14 +37,16 @@ def build_router(intake: Intake, visitors: Visitors, settings: IngestSettings) -
     """Return the visitors' routes."""
     router = APIRouter()
     sessions = RateLimit(settings.webchat_sessions_burst, settings.webchat_sessions_per_minute)
+    signals = RateLimit(_SIGNALS_BURST, _SIGNALS_PER_MINUTE)
+    slow = Limit(settings.body_timeout_seconds)
     messages = RateLimit(settings.webchat_messages_burst, settings.webchat_messages_per_minute)
 
     @router.post(f"{_BASE}/sessions", status_code=201, openapi_extra=webchat.schema(webchat.SessionRequest))
     async def start_session(account: str, request: Request) -> Response:
         with counted(webchat.PROVIDER):
             widget = _widget(intake, account)
-            _limit(sessions, request.client.host if request.client else "")
-            asked = await _body(request, webchat.SessionRequest, settings)
+            _spare(sessions, request.client.host if request.client else "")
+            asked = await _body(request, webchat.SessionRequest, slow)
             visitor = await _started(visitors, asked, widget, intake)
             tokens = authenticator(request).visitors
             token = tokens.issue(widget.account, visitor.visitor_id, visitor.expires_at)
@@ -55,16 +60,26 @@ def build_router(intake: Intake, visitors: Visitors, settings: IngestSettings) -
         with counted(webchat.PROVIDER):
             widget = _widget(intake, account)
             visitor = await _visitor(request, widget)
-            _limit(messages, visitor.visitor_id)
+            _spare(messages, visitor.visitor_id)
             arrival = intake.arrival(widget)
-            posted = await _body(request, webchat.ChatMessage, settings)
+            posted = await _body(request, webchat.ChatMessage, slow)
             known = await _known(visitors, visitor)
             identifiers, name = (known.identifiers, known.name) if known else ((), None)
             item = webchat.message(posted, visitor.visitor_id, identifiers, name, arrival)
             await published(webchat.PROVIDER, arrival, lambda: intake.publish([item], arrival))
-            return JSONResponse({"message_id": str(item.record.id)}, 202)
+            return JSONResponse({"message_id": item.id}, 202)
 
-    @router.post(f"{_BASE}/{{action}}", summary="attachments, typing, read, rating: in a later version")
+    @router.post(f"{_BASE}/typing", status_code=204, openapi_extra=webchat.schema(webchat.Typing))
+    async def post_typing(account: str, request: Request) -> Response:
+        with counted(webchat.PROVIDER):
+            widget = _widget(intake, account)
+            visitor = await _visitor(request, widget)
+            _spare(signals, visitor.visitor_id)
+            asked = await _body(request, webchat.Typing, slow)
+            await _told(intake, webchat.typing(asked, visitor.visitor_id, intake.arrival(widget)))
+            return Response(status_code=204)
+
+    @router.post(f"{_BASE}/{{action}}", summary="attachments, read, rating: in a later version")
     async def later(account: str, action: str, request: Request) -> Response:
         with counted(webchat.PROVIDER):
             await _visitor(request, _widget(intake, account))
@@ -73,6 +88,15 @@ def build_router(intake: Intake, visitors: Visitors, settings: IngestSettings) -
             raise not_yet(f"POST …/{action}")
 
     return router
+
+
+async def _told(intake: Intake, signal: VisitorTyping) -> None:
+    try:
+        await intake.signal(signal)
+    except Exception as error:
+        if is_transient(error):
+            raise unavailable("the message log") from error
+        raise
 
 
 def _widget(intake: Intake, account: str) -> Account:
@@ -111,9 +135,9 @@ async def _known(visitors: Visitors, visitor: Visitor) -> VisitorRecord | None:
         raise
 
 
-async def _body(request: Request, model: type[Body], settings: IngestSettings) -> Body:
+async def _body(request: Request, model: type[Body], limit: Limit) -> Body:
     """Read and validate the body; 422 names each wrong field, 413 and 408 as for webhooks."""
-    raw = await read_body(request.headers, request.receive, _LIMIT_BYTES, settings.body_timeout_seconds)
+    raw = await read_body(request.headers, request.receive, _LIMIT_BYTES, limit)
     try:
         return model.model_validate(read_json(raw) if raw.strip() else {})
     except BadItem:
@@ -134,7 +158,7 @@ def _invalid(error: ValidationError) -> Problem:
     return Problem(422, "Unprocessable Content", detail, errors=errors)
 
 
-def _limit(limit: RateLimit, caller: str) -> None:
+def _spare(limit: RateLimit, caller: str) -> None:
     wait = limit.wait_seconds(caller, time.monotonic())
     if wait:
         headers: dict[str, Any] = {"Retry-After": str(math.ceil(wait))}

@@ -8,6 +8,7 @@ from typing import Protocol
 from urllib.parse import unquote
 from uuid import UUID
 
+from schemas.envelope import rfc3339
 from schemas.inbound import DeliveryReported, MessageReceived
 from services.chassis.accounts import Account, Accounts
 
@@ -57,7 +58,7 @@ class Webhook:
         return form_fields(self.body.decode("utf-8", "replace"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Arrival:
     """The circumstances of a webhook."""
 
@@ -67,22 +68,38 @@ class Arrival:
     received_at: datetime
     correlation: UUID
 
+    @cached_property
+    def at(self) -> str:
+        """`received_at` as records tell it."""
+        return rfc3339(self.received_at)
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message to publish under `key`; `raw` is to be kept in the blob store."""
+    """A message to publish under `key`: `value` is its record; `raw` is to be kept in the blob store."""
 
-    record: MessageReceived
+    id: str
+    value: bytes
     key: str
     raw: bytes | None = None
+
+    @property
+    def record(self) -> MessageReceived:
+        """The record as whoever consumes it reads it."""
+        return MessageReceived.model_validate_json(self.value)
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A delivery report to publish under `key`."""
+    """A delivery report to publish under `key`: `value` is its record."""
 
-    record: DeliveryReported
+    value: bytes
     key: str
+
+    @property
+    def record(self) -> DeliveryReported:
+        """The record as whoever consumes it reads it."""
+        return DeliveryReported.model_validate_json(self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +129,13 @@ class Parse(Protocol):
 
     def __call__(self, webhook: Webhook, arrival: Arrival, /) -> Sequence[Item]:
         """Return the webhook's items in their order."""
+
+
+class Answer(Protocol):
+    """Says what a verified webhook is answered with, where that depends on it. Never raises."""
+
+    def __call__(self, webhook: Webhook, arrival: Arrival, /) -> str:
+        """Return the body of our 200."""
 
 
 @dataclass(frozen=True, slots=True)

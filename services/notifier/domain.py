@@ -193,18 +193,19 @@ def postpone(
     code: str,
     after_seconds: float | None,
     spread: float,
+    otherwise: DeliveryStatus = DeliveryStatus.FAILED,
 ) -> Send:
-    """The provider certainly did not take the request made under `claim`: try later, or give up at the limit.
+    """The request made under `claim` may be made again: try later, or at the limit settle for `otherwise`.
 
+    Either the provider certainly did not take it, or it takes a repeated one only once.
     The pause doubles with each attempt, `spread` (0 to 1) shortens it by up to half, and it is never
     shorter than the provider's `after_seconds`.
     """
     pause = min(rules.most, rules.first * 2 ** min(max(send.attempts - 1, 0), 20)) * (1 - spread / 2)
     next_at = now + max(pause, timedelta(seconds=after_seconds or 0))
     detail = f"the provider could not take it within {rules.limit}"
-    return _again(
-        send, now, next_at, rules, claim, Evidence(DeliveryStatus.FAILED, now, None, None, code, detail)
-    )
+    failure = Evidence(otherwise, now, error_code=code, error_detail=detail)
+    return _again(send, now, next_at, rules, claim, failure)
 
 
 def hold(send: Send, now: datetime, rules: RetryRules, *, claim: str | None, code: str) -> Send:
@@ -213,13 +214,14 @@ def hold(send: Send, now: datetime, rules: RetryRules, *, claim: str | None, cod
     It is due at once, since the account is what waits; such a try is not counted. At the limit it fails.
     """
     held = _again(send, now, now, rules, claim, _broken(now, code))
-    return replace(held, attempts=max(send.attempts - 1, 0)) if held.state is State.WAITING else held
+    put_back = send.state is State.CLAIMED and held.state is State.WAITING
+    return replace(held, attempts=send.attempts - 1) if put_back else held
 
 
 def _again(
     send: Send, now: datetime, next_at: datetime, rules: RetryRules, claim: str | None, failure: Evidence
 ) -> Send:
-    """The provider certainly did not take the request made under `claim`."""
+    """Offer it again at `next_at`, unless its fate is known or the limit is over: then it is `failure`."""
     if send.state is State.FINISHED:  # taken for lost meanwhile; now its fate is known
         return finish(send, replace(failure, error_detail=None))
     if send.claim != claim:  # put back already

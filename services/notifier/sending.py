@@ -103,7 +103,7 @@ class Sending:
     async def _ask(self, claimed: Send) -> Decision:
         standing, request = self.standings.get(claimed.source), self.request(claimed.provider)
         if standing is None or request is None:  # it was taken away since the claim
-            return self._put_back(claimed, Retry(None, "no_account"))
+            return self._later(claimed, Retry(None, "no_account"), self.clock())
         started = time.monotonic()
         outcome = await self._outcome(claimed, standing.account, request)
         metrics.SEND_SECONDS.labels(claimed.provider).observe(time.monotonic() - started)
@@ -143,15 +143,12 @@ class Sending:
         if held and isinstance(outcome, Refused):
             code = outcome.code
             return lambda send: hold(send, now, self._rules, claim=claimed.claim, code=code)
-        if isinstance(outcome, Retry):
+        if isinstance(outcome, Retry) and outcome.whole_account:
+            rest = outcome.after_seconds or self.settings.retry_first_seconds
+            standing.rest(now + timedelta(seconds=min(rest, self.settings.retry_most_seconds)))
+        if isinstance(outcome, Retry) or (isinstance(outcome, Unknown) and self.sends.deduplicates(provider)):
             metrics.RETRIES.labels(provider).inc()
-            if outcome.whole_account:
-                rest = min(
-                    outcome.after_seconds or self.settings.retry_first_seconds,
-                    self.settings.retry_most_seconds,
-                )
-                standing.rest(now + timedelta(seconds=rest))
-            return self._put_back(claimed, outcome)
+            return self._later(claimed, outcome, now)
         if isinstance(outcome, Sent):
             waited = (now - claimed.stored_at).total_seconds()
             metrics.TO_PROVIDER_SECONDS.labels(provider).observe(max(waited, 0))
@@ -160,16 +157,20 @@ class Sending:
         evidence = _evidence(outcome, claimed, now)
         return lambda send: finish(send, evidence)
 
-    def _put_back(self, claimed: Send, outcome: Retry) -> Decision:
-        now, spread = self.clock(), self.spread()
+    def _later(self, claimed: Send, outcome: Retry | Unknown, now: datetime) -> Decision:
+        """The same request may be made again: it was not taken, or the provider takes a repeated one once."""
+        code, after, otherwise, spread = "no_answer", None, DeliveryStatus.UNKNOWN, self.spread()
+        if isinstance(outcome, Retry):
+            code, after, otherwise = outcome.code, outcome.after_seconds, DeliveryStatus.FAILED
         return lambda send: postpone(
             send,
             now,
             self._rules,
             claim=claimed.claim,
-            code=outcome.code,
-            after_seconds=outcome.after_seconds,
+            code=code,
+            after_seconds=after,
             spread=spread,
+            otherwise=otherwise,
         )
 
 

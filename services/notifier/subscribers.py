@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from schemas.topics import AGENTS_EVENTS, MESSAGES_DELIVERY, MESSAGES_OUTBOUND, Topic
+from schemas.topics import AGENTS_EVENTS, CHATS_SIGNALS, MESSAGES_DELIVERY, MESSAGES_OUTBOUND, Topic
 from services.chassis.delivery import BatchHandler, Consumer, Delivery
 from services.chassis.settings import Settings
 from services.chassis.tail import Tail
@@ -29,15 +29,16 @@ def consumers(sends: Sends, access: Access) -> list[Consumer]:
 
 def tail(settings: Settings, hub: Hub, access: Access, positions: dict[Position, int]) -> Tail:
     """Return the tail: each record is seen by every replica."""
-    return Tail(
-        settings, "notifier-feed", (*FEED_TOPICS, AGENTS_EVENTS), _routing(hub, access), positions=positions
-    )
+    topics = (*FEED_TOPICS, AGENTS_EVENTS, CHATS_SIGNALS)
+    return Tail(settings, "notifier-feed", topics, _routing(hub, access), positions=positions)
 
 
 def _routing(hub: Hub, access: Access) -> Callable[[Delivery], None]:
     def receive(delivery: Delivery) -> None:
         if delivery.topic == AGENTS_EVENTS.name:
             access.hear(delivery.message)
+        elif delivery.topic == CHATS_SIGNALS.name:
+            hub.signal(delivery)
         else:
             hub.receive(delivery)
 

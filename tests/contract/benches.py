@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from schemas.common import Channel
-from schemas.topics import CONVERSATIONS_EVENTS, ROUTING_DECISIONS
+from schemas.topics import CHATS_SIGNALS, CONVERSATIONS_EVENTS, ROUTING_DECISIONS
 from services.chassis.delivery import HANDLED, BatchHandler, Consumer, Delivery, Outcome
 from services.chassis.inboxes import Inbox
 from services.chassis.mongo import Database
@@ -134,7 +134,10 @@ def notifier(database: Database, log: Log) -> Bench:
 
     async def feed(batch: Sequence[Delivery]) -> Sequence[Outcome]:
         for delivery in batch:
-            hub.receive(delivery)
+            if delivery.topic == CHATS_SIGNALS.name:
+                hub.signal(delivery)
+            else:
+                hub.receive(delivery)
         return [HANDLED] * len(batch)
 
     async def shown() -> list[str]:
@@ -146,7 +149,9 @@ def notifier(database: Database, log: Log) -> Bench:
         return items
 
     table = _handlers(notifier_consumers(sends, NotifierAccess(database, hub.moved)))
-    feeds: dict[str, BatchHandler] = dict.fromkeys((CONVERSATIONS_EVENTS.name, ROUTING_DECISIONS.name), feed)
+    feeds: dict[str, BatchHandler] = dict.fromkeys(
+        (CONVERSATIONS_EVENTS.name, ROUTING_DECISIONS.name, CHATS_SIGNALS.name), feed
+    )
     return Bench({**feeds, **table}, [store.prepare], hidden=frozenset({"record"}), shown=shown)
 
 

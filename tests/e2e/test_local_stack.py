@@ -82,6 +82,6 @@ def check_log(text: str) -> None:
     steps: dict[str, set[str]] = defaultdict(set)
     for line in map(json.loads, text.splitlines()):
         steps[line.get("correlation", "")].add(line["event"])
-    assert any({"webhook_taken", "applied", "request_made"} <= events for events in steps.values())
+    assert any({"applied", "request_made"} <= events for events in steps.values())
     for words in ("urgent", "my lamp hums", "+12025550177", "Refund me"):
         assert words not in text

@@ -88,6 +88,19 @@ class Bursts:
     retry_seconds: float = 120.0
 
 
+@dataclass
+class Pace:
+    """A beat every `seconds`, by the clock: what comes late does not put off those after it."""
+
+    seconds: float
+    _due: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    async def next(self) -> None:
+        """Wait for the next beat; not at all when it is over."""
+        self._due += self.seconds
+        await asyncio.sleep(max(0.0, self._due - asyncio.get_running_loop().time()))
+
+
 async def write_in_bursts(
     client: Client,
     diary: Diary,
@@ -101,9 +114,10 @@ async def write_in_bursts(
     random.shuffle(writers)
     repeated = set(random.sample(range(bursts.messages), round(bursts.messages * bursts.twice)))
     running = []
+    pace = Pace(bursts.pause)
     for each, person in enumerate(writers):
         if each and each % bursts.at_once == 0:
-            await asyncio.sleep(bursts.pause)
+            await pace.next()
         copies = 2 if each in repeated else 1
         text, way = f"{mark} {each}: where is my order?", random.choice(person.ways)
         running.append(

@@ -10,7 +10,7 @@ from random import Random
 from schemas.routing import Capacity
 from tests.system.checker import faults
 from tests.system.client import Client
-from tests.system.crowd import Bursts, Person, crowd, write_in_bursts
+from tests.system.crowd import Bursts, Pace, Person, crowd, write_in_bursts
 from tests.system.evidence import Evidence
 from tests.system.gather import gather
 from tests.system.launch import System
@@ -53,9 +53,10 @@ class Shift:
 
         async def go_on() -> None:
             running: set[asyncio.Task[None]] = set()
+            pace = Pace(bursts.pause * bursts.messages / bursts.at_once)
             while not over.is_set():
                 running.add(asyncio.create_task(self.write(bursts)))
-                await asyncio.sleep(bursts.pause * bursts.messages / bursts.at_once)
+                await pace.next()
             await asyncio.gather(*running)
 
         async with self.desk():

@@ -6,7 +6,9 @@ from uuid import uuid4
 
 from deploy.local.demo.day import Breaks, Day, Forges, Reacts, Reports, Sends, WebhookEvent, Writes
 from deploy.local.demo.desk import Desk, Json, eventually
-from deploy.local.send import Channel, account_of
+from deploy.local.send import CHANNELS, account_of
+from deploy.local.simulator.registry import stand_in
+from deploy.local.simulator.standin import Writing
 from deploy.local.stack import Stack
 from deploy.local.webhooks import (
     Mail,
@@ -14,12 +16,12 @@ from deploy.local.webhooks import (
     WhatsAppSender,
     chat_message,
     email,
-    sms,
     sms_status,
     whatsapp,
     whatsapp_body,
     whatsapp_value,
 )
+from schemas.common import Channel
 from services.chassis.accounts import Account, Accounts
 
 _ANSWER_SECONDS = 20.0
@@ -38,7 +40,7 @@ class Composer:
 
     def __post_init__(self) -> None:
         accounts = Accounts.load(self.stack.accounts_file)
-        self._accounts = {channel: account_of(accounts, channel) for channel in Channel}
+        self._accounts = {channel: account_of(accounts, channel) for channel in CHANNELS}
 
     def account(self, channel: Channel) -> Account:
         """Return our account on `channel`."""
@@ -70,15 +72,13 @@ class Composer:
     async def _message(self, event: Writes) -> Webhook:
         person = self.day.people[event.who]
         account, address, unique = self.account(event.by), person.address(event.by), uuid4().hex
-        match event.by:
-            case Channel.SMS:
-                return sms(account, self.stack.public_url, address, event.text, "SM" + unique)
-            case Channel.WHATSAPP:
-                return self._cloud(event.who, {"type": "text", "text": {"body": event.text}})
-            case Channel.CHAT:
-                return chat_message(account, self.tokens[event.who], event.text, unique)
-            case Channel.EMAIL:
-                return email(account, await self._mail(event, person.name, address), datetime.now(UTC))
+        now = datetime.now(UTC)
+        if event.by is Channel.CHAT:
+            return chat_message(account, self.tokens[event.who], event.text, unique)
+        if event.by is Channel.EMAIL:
+            return email(account, await self._mail(event, person.name, address), now)
+        writing = Writing(address, event.text, unique, now, person.name)
+        return stand_in(event.by).writes(account, self.stack.public_url, writing)
 
     async def _mail(self, event: Writes, name: str, address: str) -> Mail:
         answered: Json = {}

@@ -1,5 +1,6 @@
 """The recorded day: people, and what they, the agents and the providers do."""
 
+from collections.abc import Mapping
 from datetime import time
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from deploy.local.send import Channel
+from schemas.common import Channel
 
 FILE = Path(__file__).parent / "day.yaml"
 
@@ -18,17 +19,22 @@ class _Model(BaseModel):
 
 
 class Person(_Model):
-    """Somebody who writes, with an address on one channel or more."""
+    """Somebody who writes, with an address on one channel or more: the first is the one to be known by."""
 
     name: str
-    sms: str | None = None
-    whatsapp: str | None = None
-    email: str | None = None
-    chat: str | None = None
+    addresses: Mapping[Channel, str] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _beside_the_name(cls, person: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "name": person.get("name"),
+            "addresses": {channel: address for channel, address in person.items() if channel != "name"},
+        }
 
     def address(self, channel: Channel) -> str:
         """Return the address on `channel`; raises ValueError when there is none."""
-        address: str | None = getattr(self, channel.value)
+        address = self.addresses.get(channel)
         if address is None:
             message = f"{self.name} has no address on {channel}"
             raise ValueError(message)

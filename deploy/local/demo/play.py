@@ -25,9 +25,10 @@ from deploy.local.demo.day import (
     Writes,
 )
 from deploy.local.demo.desk import LEAD, Desk, Json, eventually
-from deploy.local.send import Channel
+from deploy.local.send import CHANNELS
 from deploy.local.stack import Stack
 from deploy.local.webhooks import Webhook, chat_session
+from schemas.common import Channel
 
 ASSIGNED_SECONDS = 20.0
 
@@ -100,7 +101,7 @@ class Player:
     async def _open_chats(self) -> None:
         for name, person in self._day.people.items():
             self.played.identifiers[name] = _identifier(person)
-            if person.chat:
+            if Channel.CHAT in person.addresses:
                 opening = chat_session(self._compose.account(Channel.CHAT), {"name": person.name})
                 session = (await self._request(opening)).raise_for_status().json()
                 self._compose.tokens[name] = session["token"]
@@ -133,7 +134,7 @@ class Player:
     async def _act(self, event: AgentEvent) -> None:
         match event:
             case SignsOn() | SignsOff():
-                availability = {channel.value: isinstance(event, SignsOn) for channel in Channel}
+                availability = {channel.value: isinstance(event, SignsOn) for channel in CHANNELS}
                 path = f"/router/v1/agents/{event.agent}/availability"
                 await self._desk.act(event.agent, "PUT", path, availability)
             case Replies():
@@ -186,11 +187,8 @@ def _who(event: WebhookEvent) -> str:
 
 
 def _identifier(person: Person) -> str:
-    if person.sms:
-        return f"sms:{person.sms}"
-    if person.whatsapp:
-        return f"whatsapp:{person.whatsapp}"
-    return f"email:{person.email}"
+    channel, address = next(iter(person.addresses.items()))
+    return f"{channel}:{address}"
 
 
 def _seconds(at: time) -> int:

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 import httpx
 from fastapi import APIRouter, FastAPI
 
-from deploy.local.simulator import mime, twilio, whatsapp
 from deploy.local.simulator.behaviour import Behaviour, Behaviours
 from deploy.local.simulator.callbacks import Callbacks, Post
+from deploy.local.simulator.registry import STAND_INS
 from deploy.local.simulator.sent import Entry, Sent
 from services.chassis.accounts import Accounts
 
@@ -35,13 +35,9 @@ def build_simulator(
 
     app = FastAPI(title="Parley provider simulator", lifespan=lifespan, openapi_url="/dev/openapi.json")
     app.state.callbacks = callbacks
-    for routes in (
-        twilio.router(accounts, behaviours, sent, callbacks),
-        whatsapp.router(accounts, behaviours, sent, callbacks),
-        mime.router(accounts, behaviours, sent),
-        _controls(behaviours, sent),
-    ):
-        app.include_router(routes, prefix=PREFIX)
+    for row in STAND_INS:
+        app.include_router(row.router(accounts, behaviours, sent, callbacks), prefix=PREFIX)
+    app.include_router(_controls(behaviours, sent), prefix=PREFIX)
     return app
 
 

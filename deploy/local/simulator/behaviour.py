@@ -2,13 +2,19 @@
 
 import asyncio
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.chassis.accounts import Account
+from services.notifier.channels.registry import SENDERS
 
-Provider = Literal["twilio-sms", "whatsapp", "mime"]
+
+def _known(provider: str) -> str:
+    if provider not in SENDERS:
+        message = f"no such provider; there are: {', '.join(SENDERS)}"
+        raise ValueError(message)
+    return provider
 
 
 class Mode(StrEnum):
@@ -44,7 +50,7 @@ class Behaviour(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    provider: Provider
+    provider: Annotated[str, AfterValidator(_known)]
     mode: Mode
     count: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     account: str | None = None

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.ingest.channels import mime, twilio_sms, whatsapp
-from services.ingest.webhook import Greet, Parse, Verify
+from services.ingest.channels import line, mime, telegram, twilio_sms, whatsapp
+from services.ingest.webhook import Answer, Greet, Parse, Verify
 
 _MB = 1_000_000
 
@@ -21,8 +21,10 @@ class Provider:
     forged_status: int
     """What a request that is not the provider's gets."""
     answer: str
-    """The body of our 200."""
+    """The body of our 200, where it is always the same."""
     answer_type: str
+    answering: Answer | None = None
+    """Makes the body of our 200 where it depends on the webhook."""
     greet: Greet | None = None
     """Answers the GET that checks our address."""
     reads_get: bool = False
@@ -66,6 +68,26 @@ PROVIDERS: Mapping[str, Provider] = {
             answer_type="application/json",
             proven_by_headers=True,
             slow=True,
+        ),
+        Provider(
+            name=telegram.PROVIDER,
+            verify=telegram.verify,
+            parse=telegram.parse,
+            limit_bytes=_MB,
+            forged_status=401,
+            answer="{}",
+            answer_type="application/json",
+            answering=telegram.answer,
+            proven_by_headers=True,
+        ),
+        Provider(
+            name=line.PROVIDER,
+            verify=line.verify,
+            parse=line.parse,
+            limit_bytes=_MB,
+            forged_status=401,
+            answer="{}",
+            answer_type="application/json",
         ),
     )
 }

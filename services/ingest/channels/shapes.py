@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -61,7 +62,12 @@ def text(value: object) -> str:
 
 def moment(value: object) -> datetime | None:
     """Return the time that `value`, seconds since 1970 as text or number, stands for, else None."""
-    seconds = text(value)
+    return _second(text(value))
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: str) -> datetime | None:
+    """Return the same object for the same second: what is kept about it is then found at once."""
     if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= _SECONDS_DIGITS):
         return None
     return datetime.fromtimestamp(min(int(seconds), _LAST_SECOND), UTC)

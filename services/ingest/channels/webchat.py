@@ -14,6 +14,8 @@ from joserfc.jwk import OctKey
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from schemas.common import Identifier, IdentifierKind
+from schemas.ids import derive
+from schemas.signals import VisitorTyping, VisitorTypingData, VisitorTypingPersonal
 from services.chassis.accounts import Account
 from services.chassis.identifiers import InvalidIdentifier, identifier
 from services.chassis.text import clean
@@ -60,6 +62,14 @@ class ChatMessage(BaseModel):
     text: Words
     attachments: Annotated[list[Any], Field(max_length=0)] = []
     """Uploads come with a later version."""
+
+
+class Typing(BaseModel):
+    """That the visitor types, or has stopped."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    typing: bool = True
 
 
 class SessionRequest(BaseModel):
@@ -128,6 +138,17 @@ def message(
         identifiers=[visitor, *known],
         key=visitor_id,
         name=name,
+    )
+
+
+def typing(asked: Typing, visitor_id: str, arrival: Arrival) -> VisitorTyping:
+    """Return the signal that the visitor types."""
+    return VisitorTyping(
+        id=derive("visitor.typing", arrival.correlation),
+        occurred_at=arrival.received_at,
+        correlation=arrival.correlation,
+        data=VisitorTypingData(account=arrival.account.account, typing=asked.typing),
+        personal=VisitorTypingPersonal(visitor=visitor_id),
     )
 
 

@@ -7,7 +7,7 @@ also their time; for a status (id, status, recipient, timestamp).
 
 import hmac
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -169,7 +169,8 @@ def _received(
     )
 
 
-def _identifiers(number: str, user: str) -> list[Identifier]:
+@lru_cache(maxsize=16_384)
+def _identifiers(number: str, user: str) -> tuple[Identifier, ...]:
     """Return all that Meta vouches for: wa_id, business-scoped user id, and, last, the phone number.
 
     Since 2026 the number can be missing, then the user id is all there is.
@@ -180,7 +181,7 @@ def _identifiers(number: str, user: str) -> list[Identifier]:
     if not found:
         reason = "a message without a sender"
         raise BadItem(reason)
-    return found
+    return tuple(found)
 
 
 def _known(kind: str, value: str) -> Identifier | None:

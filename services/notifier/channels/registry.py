@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.notifier.channels import mime, twilio_sms, webchat, whatsapp
+from services.notifier.channels import line, mime, telegram, twilio_sms, webchat, whatsapp
 from services.notifier.channels.sending import RateLimit, Send
 
 
@@ -25,6 +25,8 @@ SENDERS: Mapping[str, Sender] = {
         Sender(twilio_sms.PROVIDER, twilio_sms.send),
         Sender(whatsapp.PROVIDER, whatsapp.send, limit=whatsapp.LIMIT),
         Sender(mime.PROVIDER, mime.send),
+        Sender(telegram.PROVIDER, telegram.send),
+        Sender(line.PROVIDER, line.send, deduplicates=True),
         Sender(webchat.PROVIDER, webchat.send, deduplicates=True),
     )
 }

@@ -1,6 +1,7 @@
 """Which visitor a chat message, or a Conversation, belongs to: what streams of visitors are routed by."""
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 MOST = 50_000
 
@@ -10,6 +11,15 @@ def visitor_key(account: str, visitor_id: str) -> str:
     return f"{account}/{visitor_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a visitor's chat is: whose, which, and in which Inbox (None until an event told it)."""
+
+    conversation_id: str | None
+    customer_id: str | None = None
+    inbox: str | None = None
+
+
 class Chats:
     """The latest chats, learnt from the messages that pass by; older ones are forgotten."""
 
@@ -17,6 +27,7 @@ class Chats:
         self._most = most
         self._messages: OrderedDict[str, str] = OrderedDict()
         self._conversations: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._places: OrderedDict[str, Place] = OrderedDict()
 
     def learn(self, conversation_id: str, message_id: str, visitor: str) -> None:
         """Remember that the message, and with it the Conversation, is this visitor's."""
@@ -25,9 +36,22 @@ class Chats:
         known = self._conversations.get(conversation_id, ())
         self._conversations[conversation_id] = known if visitor in known else (*known, visitor)
         self._conversations.move_to_end(conversation_id)
-        for memory in (self._messages, self._conversations):
+        if self._places.get(visitor, Place(None)).conversation_id != conversation_id:
+            self._places[visitor] = Place(conversation_id)
+        self._places.move_to_end(visitor)
+        for memory in (self._messages, self._conversations, self._places):
             while len(memory) > self._most:
                 memory.popitem(last=False)
+
+    def sits(self, conversation_id: str, customer_id: str | None, inbox: str) -> None:
+        """Remember where a Conversation is, if it is a chat."""
+        for visitor in self._conversations.get(conversation_id, ()):
+            if visitor in self._places and self._places[visitor].conversation_id == conversation_id:
+                self._places[visitor] = Place(conversation_id, customer_id, inbox)
+
+    def of_visitor(self, visitor: str) -> Place | None:
+        """Return where the visitor's latest chat is, if it is known."""
+        return self._places.get(visitor)
 
     def of_message(self, message_id: str) -> tuple[str, ...]:
         """Return the visitor who wrote or got the message, if it is known."""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from services.chassis.delivery import Delivery
 from services.notifier.feed.chats import Chats
-from services.notifier.feed.items import Item, item_of
+from services.notifier.feed.items import Item, item_of, signal_item
 from services.notifier.feed.positions import PARTITIONS, Position, Vector, encode
 from services.notifier.feed.ring import Ring
 
@@ -161,6 +161,14 @@ class Hub:
         self.rings[place].add(item)
         if delivery.offset >= self._ends.get(place, 0):
             self._on_heard(item)
+        self._offer(item)
+
+    def signal(self, delivery: Delivery) -> None:
+        """Offer what only matters now: it has no place in the log that a stream could resume from."""
+        if self._seen.first(delivery.message.id):
+            self._offer(signal_item(delivery, self.chats))
+
+    def _offer(self, item: Item) -> None:
         streams = self._for(item)
         if streams:
             vector = self.vector()

@@ -19,9 +19,10 @@ from schemas.conversations import (
     NoteAdded,
 )
 from schemas.envelope import Envelope, rfc3339
+from schemas.signals import AnySignal, VisitorTyping
 from schemas.topics import ROUTING_DECISIONS
 from services.chassis.delivery import Delivery
-from services.notifier.feed.chats import Chats, visitor_key
+from services.notifier.feed.chats import Chats, Place, visitor_key
 from services.notifier.feed.positions import Position
 
 _STATUS_EVENTS = (
@@ -86,6 +87,8 @@ def item_of(delivery: Delivery, chats: Chats) -> Item:
     }
     words = _words(message)
     visitors = _visitors(message, chats)
+    if not decision:
+        chats.sits(data["conversation_id"], message.customer_id, data["inbox"])
     return Item(
         (delivery.topic, delivery.partition),
         delivery.offset,
@@ -97,6 +100,35 @@ def item_of(delivery: Delivery, chats: Chats) -> Item:
         visitors=visitors,
         visitor_data=_json({**_visible(data), **words, **common}) if visitors else None,
         heard=_heard(message),
+    )
+
+
+def signal_item(delivery: Delivery, chats: Chats) -> Item:
+    """Return a signal as it is on the feed: Agents see a visitor's; visitors and Agents an Agent's."""
+    message: AnySignal = delivery.message
+    visitors: tuple[str, ...] = ()
+    if isinstance(message, VisitorTyping):
+        key = visitor_key(message.data.account, message.personal.visitor)
+        place = chats.of_visitor(key) or Place(None)
+    else:
+        place = Place(message.data.conversation_id, message.customer_id, message.data.inbox)
+        visitors = chats.of_conversation(message.data.conversation_id)
+    common = {
+        "id": str(message.id),
+        "type": message.type,
+        "at": rfc3339(message.occurred_at),
+        "customer_id": place.customer_id,
+        "conversation_id": place.conversation_id,
+    }
+    return Item(
+        (delivery.topic, delivery.partition),
+        delivery.offset,
+        message.id,
+        message.type,
+        _json({**message.data.model_dump(), **common}),
+        inboxes=(place.inbox,) if place.inbox is not None else (),
+        visitors=visitors,
+        visitor_data=_json({"typing": message.data.typing, **common}) if visitors else None,
     )
 
 

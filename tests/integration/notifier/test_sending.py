@@ -59,6 +59,30 @@ async def test_an_unknown_outcome_is_told_never_sent_again_and_corrected_by_a_re
     assert notifier.published("a") == [(1, "unknown"), (2, "delivered"), (3, "read")]
 
 
+async def test_a_provider_that_deduplicates_is_asked_again_after_no_answer(notifier: Notifier) -> None:
+    notifier.sends.deduplicates = lambda provider: provider == "twilio-sms"
+    answers = iter([Unknown("no answer"), Unknown("no answer"), Sent("P-a")])
+    notifier.provider.answer = lambda _: next(answers)
+    await notifier.accept(reply("a"))
+    for _ in range(3):
+        await notifier.send_all()
+        notifier.later(60)
+    assert notifier.provider.asked == ["a", "a", "a"]
+    assert notifier.published("a") == [(1, "sent")]
+
+
+async def test_a_provider_that_deduplicates_and_never_answers_leaves_the_outcome_unknown(
+    notifier: Notifier,
+) -> None:
+    notifier.sends.deduplicates = lambda provider: provider == "twilio-sms"
+    notifier.provider.answer = lambda _: Unknown("no answer")
+    await notifier.accept(reply("a"))
+    await notifier.send_all()
+    notifier.later(24 * 3600)
+    await notifier.send_all()
+    assert notifier.published("a") == [(1, "unknown")]
+
+
 async def test_an_unexpected_fault_of_a_sender_is_unknown(notifier: Notifier) -> None:
     notifier.provider.answer = lambda _: RuntimeError("a bug")
     await notifier.accept(reply("a"), reply("b", seq=2))

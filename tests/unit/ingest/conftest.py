@@ -9,6 +9,7 @@ import pytest
 
 from services.chassis.accounts import Account, Accounts
 from services.ingest.webhook import Arrival, Webhook
+from tests import recorded
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 CORRELATION = UUID("11111111-1111-4111-8111-111111111111")
@@ -81,6 +82,7 @@ ACCOUNTS = [
         source="shop",
     ),
     Account(provider="webchat", account="other", channel="chat", address="other-widget", inbox="support"),
+    *recorded.accounts().values(),
 ]
 
 

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from schemas.common import BlobRef
 from schemas.inbound import DeliveryReported, MessageReceived, WebhookQuarantined
+from schemas.signals import VisitorTyping
 from services.chassis import problems
 from services.chassis.accounts import Accounts
 from services.chassis.auth import Authenticator
@@ -30,6 +31,7 @@ from services.ingest.channels import twilio_sms, whatsapp
 from services.ingest.front import Front
 from services.ingest.handlers import RECORD_BYTES, Intake
 from services.ingest.settings import IngestSettings
+from services.ingest.taking import Taking
 from services.ingest.visitors import VisitorRecord, Visitors, random_visitor_id
 
 NOW = datetime(2096, 1, 1, 12, 0, tzinfo=UTC)  # tokens are checked against the real clock
@@ -182,12 +184,13 @@ async def settle(accounts: Accounts, request: pytest.FixtureRequest) -> AsyncIte
         )
         log, blobs, people = Log(), Bytes(), People()
         intake = Intake(accounts, log, blobs, lambda: NOW, uuid4)
+        taking = Taking(intake, settings)
         visitors = Visitors(people, timedelta(days=180), random_visitor_id)
         app = FastAPI()
         app.state.authenticator = Authenticator(settings)
         problems.install(app)
-        app.include_router(routes(intake, visitors, settings), prefix="/ingest")
-        served = Front(app, intake, settings) if request.param == "front" else app
+        app.include_router(routes(taking, visitors, settings), prefix="/ingest")
+        served = Front(app, taking) if request.param == "front" else app
         # the client's own host stands for a proxy's: signatures cover PUBLIC_URL
         client = httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://10.0.0.1:8080")
         clients.append(client)
@@ -319,6 +322,33 @@ async def test_a_sender_that_never_ends_is_cut_off(settle: Settle) -> None:
 async def test_a_content_length_that_is_no_number_is_400(stack: Stack, length: str) -> None:
     headers = [(b"content-length", length.encode("latin-1"))]
     assert (await stack.client.post(SMS, content=b"x", headers=headers)).status_code == 400
+
+
+TELEGRAM = "/ingest/v1/telegram/demo"
+PRESSED = (
+    b'{"update_id":1,"callback_query":{"id":"77","from":{"id":62},"data":"YES",'
+    b'"message":{"message_id":4,"date":1,"chat":{"id":62,"type":"private"}}}}'
+)
+
+
+async def test_a_pressed_button_is_answered_by_the_body_of_our_200_once_it_is_published(stack: Stack) -> None:
+    proof = {"x-telegram-bot-api-secret-token": "tg_Secret-01"}
+    stack.log.down = True
+    assert (await stack.client.post(TELEGRAM, content=PRESSED, headers=proof)).status_code == 503
+    stack.log.down = False
+    answer = await stack.client.post(TELEGRAM, content=PRESSED, headers=proof)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json() == {"method": "answerCallbackQuery", "callback_query_id": "77"}
+    assert len(stack.log.records) == 1
+
+
+@pytest.mark.parametrize("token", [b"", b"tg_Secret-0", "tg_Secret-01ü".encode(), b"\xff\xfe"])
+async def test_an_update_without_the_secret_token_is_answered_401_and_published_nowhere(
+    stack: Stack, token: bytes
+) -> None:
+    headers = [(b"x-telegram-bot-api-secret-token", token)]
+    answer = await stack.client.post(TELEGRAM, content=PRESSED, headers=headers)
+    assert (answer.status_code, stack.log.records) == (401, [])
 
 
 @pytest.mark.parametrize("body", [b"{", b"", b"[]", b'{"entry": 5}', b"\xff"])
@@ -523,11 +553,34 @@ async def test_the_public_is_limited_a_visitor_and_an_address(settle: Settle) ->
     assert int(limited.headers["retry-after"]) >= 1
 
 
-@pytest.mark.parametrize("action", ["attachments", "typing", "read", "rating"])
+@pytest.mark.parametrize("action", ["attachments", "read", "rating"])
 async def test_what_belongs_to_a_later_version_says_so(stack: Stack, action: str) -> None:
     token = (await stack.visitor())["token"]
     assert (await stack.say(token, {}, f"{CHAT}/{action}")).status_code == 501
     assert (await stack.client.post(f"{CHAT}/{action}")).status_code == 401
+
+
+async def test_a_visitor_who_types_is_told_to_the_feed_alone(settle: Settle) -> None:
+    stack = settle()
+    visitor = await stack.visitor()
+    for typing in (True, False):
+        assert (await stack.say(visitor["token"], {"typing": typing}, f"{CHAT}/typing")).status_code == 204
+    assert [(record.topic, record.key) for record in stack.log.records] == [
+        ("chats.signals", visitor["visitor_id"])
+    ] * 2
+    signals = [VisitorTyping.model_validate_json(record.value) for record in stack.log.records]
+    assert [(each.data.account, each.data.typing) for each in signals] == [("demo", True), ("demo", False)]
+    assert len({each.id for each in signals}) == 2
+    assert (await stack.client.post(f"{CHAT}/typing", json={})).status_code == 401
+    assert (await stack.say(visitor["token"], {"typing": "maybe"}, f"{CHAT}/typing")).status_code == 422
+    stack.log.down = True
+    assert (await stack.say(visitor["token"], {}, f"{CHAT}/typing")).status_code == 503
+
+
+async def test_who_types_all_the_time_is_limited(stack: Stack) -> None:
+    token = (await stack.visitor())["token"]
+    statuses = {(await stack.say(token, {}, f"{CHAT}/typing")).status_code for _ in range(40)}
+    assert statuses == {204, 429}
 
 
 async def test_an_action_that_is_none_is_404(stack: Stack) -> None:
@@ -541,7 +594,7 @@ async def test_a_fault_of_ours_is_answered_by_the_front_without_its_text(account
             raise RuntimeError("said +15551230001")
 
     settings = IngestSettings(public_url=PUBLIC)
-    front = Front(FastAPI(), Intake(accounts, Broken(), Bytes(), lambda: NOW, uuid4), settings)
+    front = Front(FastAPI(), Taking(Intake(accounts, Broken(), Bytes(), lambda: NOW, uuid4), settings))
     transport = httpx.ASGITransport(front)
     async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.1") as client:
         answer = await client.post(MIME, content=MAIL, headers={"authorization": "Bearer relay-token"})

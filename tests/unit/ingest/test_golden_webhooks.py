@@ -1,6 +1,7 @@
 """Every recorded webhook is read as the file beside it says."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,12 +9,10 @@ import pytest
 
 from services.ingest.channels.registry import PROVIDERS
 from services.ingest.webhook import Arrival, Item, Unreadable, Webhook
+from tests import recorded
 
-FIXTURES = Path(__file__).parents[2] / "fixtures" / "webhooks"
-TYPES = {".form": "application/x-www-form-urlencoded", ".json": "application/json", ".eml": "message/rfc822"}
-PAYLOADS = sorted(
-    path for path in FIXTURES.glob("*/*") if path.suffix in TYPES and not path.name.endswith(".expected.json")
-)
+WRITE = os.environ.get("PARLEY_WRITE_EXPECTED") == "1"
+PAYLOADS = recorded.payloads()
 
 
 def shown(item: Item) -> dict[str, object]:
@@ -27,10 +26,12 @@ def test_a_recorded_webhook_is_read_as_expected(
     path: Path, arrival: Callable[[str], Arrival], webhook: Callable[..., Webhook]
 ) -> None:
     provider = path.parent.name
-    request = webhook(path.read_bytes(), content_type=TYPES[path.suffix])
-    items = PROVIDERS[provider].parse(request, arrival(provider))
+    request = webhook(path.read_bytes(), content_type=recorded.TYPES[path.suffix])
+    items = [shown(item) for item in PROVIDERS[provider].parse(request, arrival(provider))]
     expected = path.with_suffix(".expected.json")
-    assert [shown(item) for item in items] == json.loads(expected.read_text(encoding="utf-8"))
+    if WRITE:
+        expected.write_text(json.dumps(items, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    assert items == json.loads(expected.read_text(encoding="utf-8"))
 
 
 def test_every_provider_that_calls_us_has_recorded_webhooks() -> None:

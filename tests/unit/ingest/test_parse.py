@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.ingest.channels.registry import PROVIDERS
 from services.ingest.webhook import Arrival, Received, Reported, Unreadable, Webhook
+from tests import recorded
 
 Make = Callable[..., Webhook]
 Circumstances = Callable[..., Arrival]
@@ -207,6 +209,40 @@ def test_no_json_makes_a_parser_fail_and_every_item_can_be_published(
                 assert item.key.encode()
 
 
+RECORDED = [
+    (path.parent.name, path.read_bytes())
+    for path in recorded.payloads()
+    if path.suffix == ".json" and path.stem != "broken"
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(body=st.sampled_from(RECORDED), changes=st.lists(st.tuples(st.integers(0), JSON | WORDS), max_size=4))
+def test_no_change_to_a_recorded_webhook_makes_a_parser_fail(
+    body: tuple[str, bytes], changes: list[tuple[int, object]], webhook: Make, arrival: Circumstances
+) -> None:
+    provider, value = body[0], json.loads(body[1])
+    for where, new in changes:
+        value = changed(value, where, new)
+    request = webhook(json.dumps(value).encode(), content_type="application/json")
+    for item in read(provider, request, arrival):
+        if isinstance(item, Received | Reported):
+            assert item.record.json_bytes()
+            assert item.key.encode()
+    answering = PROVIDERS[provider].answering
+    assert answering is None or answering(request, arrival(provider))
+
+
+def changed(value: Any, where: int, new: object) -> object:
+    """Return `value` with `new` in one place, found by going down as `where` says."""
+    if where % 3 == 0 or not isinstance(value, dict | list) or not value:
+        return new
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    key, copy = keys[where // 3 % len(keys)], value.copy()
+    copy[key] = changed(value[key], where // 3 // len(keys), new)
+    return copy
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     pairs=st.lists(
@@ -276,10 +312,19 @@ def test_no_mail_makes_a_parser_fail(lines: list[bytes], webhook: Make, arrival:
             assert item.record.json_bytes()
 
 
-def test_signed_webhooks_are_read_by_the_thousand_a_second(webhook: Make, arrival: Circumstances) -> None:
-    requests = [webhook(whatsapp([text(f"wamid.{n}")])) for n in range(1000)]
-    read("whatsapp", requests[0], arrival)
+MESSAGES = {"whatsapp": whatsapp([text()])} | {
+    provider: (recorded.WEBHOOKS / provider / "text.json").read_bytes() for provider in ("telegram", "line")
+}
+
+
+@pytest.mark.parametrize("provider", MESSAGES)
+def test_signed_webhooks_are_read_by_the_thousand_a_second(
+    provider: str, webhook: Make, arrival: Circumstances
+) -> None:
+    request = webhook(MESSAGES[provider])
+    read(provider, request, arrival)
     started = time.process_time()
-    for request in requests:
-        read("whatsapp", request, arrival)
+    for _ in range(1000):
+        PROVIDERS[provider].verify(request, arrival(provider).account)
+        read(provider, request, arrival)
     assert time.process_time() - started < 1

@@ -6,6 +6,7 @@ Vectors: twilio-python's tests and Twilio's documentation, Meta's scheme recompu
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,14 @@ from services.chassis.accounts import Account
 from services.ingest.channels import mime, twilio_sms, whatsapp
 from services.ingest.channels.registry import PROVIDERS
 from services.ingest.webhook import Webhook
+from tests import recorded
 
+PROOFS = {"x-twilio-signature", "x-hub-signature-256", "authorization"} | {
+    name for _, made in recorded.signatures() for name in made["headers"]
+}
+SECRETS = {"auth_token", "app_secret", "token"} | {
+    name for account in recorded.accounts().values() for name in account.secrets
+}
 RAW = Path(__file__).parents[2] / "fixtures" / "webhooks" / "whatsapp" / "signature_vector.raw"
 FORM = (
     b"ToCountry=US&MessageSid=SM0123456789abcdef0123456789abcdef&NumMedia=0&ToCity=&FromZip=&Body=+Caf%C3%A9+"
@@ -240,6 +248,24 @@ def test_a_relay_proves_itself_by_its_token(header: str, accepted: bool) -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("provider", "made"),
+    recorded.signatures(),
+    ids=lambda value: value if isinstance(value, str) else value["case"],
+)
+def test_a_recorded_request_is_taken_for_the_providers_or_not(provider: str, made: dict[str, Any]) -> None:
+    account = recorded.accounts()[provider]
+    account = account.model_copy(update={"secrets": made.get("secrets", account.secrets)})
+    body, query = made["body"].encode(), made.get("query", "")
+    webhook = Webhook("POST", f"/ingest/v1/{provider}/demo", query, made["headers"], body, "https://h")
+    assert PROVIDERS[provider].verify(webhook, account) is made["taken"]
+
+
+@pytest.mark.parametrize("provider", recorded.accounts())
+def test_recorded_signatures_show_a_request_that_is_taken(provider: str) -> None:
+    assert any(made["taken"] for name, made in recorded.signatures() if name == provider)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     body=st.binary(max_size=300),
@@ -253,14 +279,14 @@ def test_a_relay_proves_itself_by_its_token(header: str, accepted: bool) -> None
 def test_no_request_at_all_is_taken_without_the_secret_or_makes_verify_fail(
     body: bytes, query: str, path: str, signature: str, method: str, provider: str
 ) -> None:
-    headers = dict.fromkeys(("x-twilio-signature", "x-hub-signature-256", "authorization"), signature)
+    headers = dict.fromkeys(PROOFS, signature)
     account = Account(
         provider=provider,
         account="demo",
         channel="sms",
         address="+15550001111",
         inbox="support",
-        secrets=dict.fromkeys(("auth_token", "app_secret", "token"), "a secret that was never told"),
+        secrets=dict.fromkeys(SECRETS, "a secret that was never told"),
     )
     webhook = Webhook(method, path, query, headers, body, "https://hooks.example.com")
     assert PROVIDERS[provider].verify(webhook, account) is False

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
@@ -16,6 +17,7 @@ from deploy.local import send, token, up
 from deploy.local.keys import StackKeys
 from deploy.local.stack import Stack, StackError
 from deploy.local.visitors import Visitors
+from deploy.local.webhooks import Webhook
 
 AGENTS = """
 agents:
@@ -118,6 +120,35 @@ def test_send_says_when_no_stack_answers(monkeypatch: pytest.MonkeyPatch) -> Non
     assert code == 1
     assert out.startswith("curl ")
     assert "no stack answers at http://127.0.0.1:1" in err
+
+
+@pytest.mark.parametrize("channel", [*send.CHANNELS, "twilio-sms", "mime"])
+def test_send_takes_a_channel_or_a_provider(channel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    posted: list[str] = []
+
+    def post(_: Stack, webhook: Webhook) -> httpx.Response:
+        posted.append(webhook.path)
+        session = {"token": "t", "expires_at": "2999-01-01T00:00:00.000Z"}
+        return httpx.Response(200, json=session, request=httpx.Request("POST", "http://stack.example"))
+
+    monkeypatch.setattr(send, "post", post)
+    code, out, _ = run(send.main, "--channel", channel)
+    assert code == 0
+    assert out.startswith("curl ")
+    assert posted[-1].startswith("/ingest/v1/")
+
+
+@pytest.mark.parametrize(
+    ("channel", "sender", "says"),
+    [
+        ("pigeon", "", "nothing stands in for 'pigeon'; there are: sms, twilio-sms,"),
+        ("telegram", "ann", "'ann' is no address on telegram; one is: 6200000001"),
+    ],
+)
+def test_send_names_what_it_cannot_send(channel: str, sender: str, says: str) -> None:
+    code, _, err = run(send.main, "--channel", channel, "--from", sender)
+    assert code == 1
+    assert says in err
 
 
 def test_other_commands_know_the_public_url_of_the_stack(

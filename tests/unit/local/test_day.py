@@ -8,8 +8,9 @@ import yaml
 from pydantic import ValidationError
 
 from deploy.local.demo.day import FILE, Day, Repeats, Replies, Writes
-from deploy.local.send import Channel
+from deploy.local.send import CHANNELS
 from deploy.local.stack import HERE, Stack
+from schemas.common import Channel
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def raw() -> dict[str, Any]:
 
 def test_the_day_shows_every_channel_and_every_fate() -> None:
     day = Day.load()
-    assert {event.by for event in day.events if isinstance(event, Writes)} == set(Channel)
+    assert {event.by for event in day.events if isinstance(event, Writes)} == set(CHANNELS)
     assert {event.does for event in day.events} == {
         "writes", "sends", "reacts", "repeats", "forges", "breaks", "reports",
         "signs_on", "signs_off", "replies", "notes", "closes",
@@ -36,7 +37,7 @@ def test_somebody_uses_two_channels_by_one_number() -> None:
             used.setdefault(event.who, set()).add(event.by)
     both = [day.people[who] for who, channels in used.items() if {"sms", "whatsapp"} <= channels]
     assert both
-    assert all(person.sms == person.whatsapp for person in both)
+    assert all(person.address(Channel.SMS) == person.address(Channel.WHATSAPP) for person in both)
 
 
 def test_nobody_writes_the_same_text_twice() -> None:

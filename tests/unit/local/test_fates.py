@@ -8,8 +8,8 @@ import pytest
 from deploy.local.demo.day import Breaks, Forges, Reacts, Repeats, Replies, Reports, WebhookEvent, Writes
 from deploy.local.demo.fates import Became, Delivery, Fate, Outcome, judge
 from deploy.local.demo.play import Posted, Replied
-from deploy.local.send import Channel
 from deploy.local.webhooks import Webhook
+from schemas.common import Channel
 
 AT = time(9)
 WRITES = Writes(at=AT, does="writes", id="m", who="maya", by=Channel.SMS, text="Hello")

@@ -4,7 +4,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from deploy.local.signing import meta_signature, twilio_signature
+from deploy.local.signing import line_signature, meta_signature, twilio_signature
 
 # twilio-python, tests/unit/test_request_validator.py
 PUBLISHED_URL = "https://mycompany.com/myapp.php?foo=1&bar=2"
@@ -55,3 +55,18 @@ def test_twilio_signs_blank_values_and_keeps_blanks_around_a_text() -> None:
 )
 def test_meta_signs_the_bytes_of_the_body(body: bytes, signature: str) -> None:
     assert meta_signature("meta_app_secret_0123456789abcdef", body) == signature
+
+
+@pytest.mark.parametrize(
+    ("secret", "body", "signature"),
+    [
+        ("channel_secret", b"bodybodybodybody", "/gg9a+LvFevTH1sd7XCQycD7tsWclCsInj7MhBHxN7k="),
+        (
+            "line_channel_secret_0001",
+            b'{"destination":"U0","events":[]}',
+            "BMbSma3w8xS3SUTaXbLXaVwX5+kXb5hM5qeZ76j5xCw=",
+        ),
+    ],
+)
+def test_line_signs_the_bytes_of_the_body(secret: str, body: bytes, signature: str) -> None:
+    assert line_signature(secret, body) == signature

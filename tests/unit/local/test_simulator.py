@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 
-from deploy.local.signing import meta_signature, twilio_signature
+from deploy.local.signing import line_signature, meta_signature, twilio_signature
 from deploy.local.simulator.app import build_simulator
 from services.chassis.accounts import Account, Accounts
 
@@ -60,6 +60,22 @@ ACCOUNTS = Accounts(
             inbox="support",
             secrets={"token": "bearer"},
         ),
+        Account(
+            provider="telegram",
+            account="demo",
+            channel="telegram",
+            address="7000000001",
+            inbox="support",
+            secrets={"secret_token": "proof", "token": "7000000001:bot"},
+        ),
+        Account(
+            provider="line",
+            account="demo",
+            channel="line",
+            address="Ubot",
+            inbox="support",
+            secrets={"channel_secret": "secret", "channel_access_token": "access"},
+        ),
     ]
 )
 
@@ -88,6 +104,17 @@ class Stack:
 
     async def mail(self, key: str = "bearer", raw: bytes = MAIL) -> httpx.Response:
         return await self.http.post(MIME, content=raw, headers={"Authorization": f"Bearer {key}"})
+
+    async def telegram(
+        self, method: str = "sendMessage", bot: str = "7000000001:bot", **parameters: Any
+    ) -> httpx.Response:
+        asked = parameters or {"json": {"chat_id": 62, "text": "hello"}}
+        return await self.http.post(f"/dev/providers/telegram/bot{bot}/{method}", **asked)
+
+    async def line(self, key: str = "access", retry_key: str = "", **change: object) -> httpx.Response:
+        asked = {"to": "U62", "messages": [{"type": "text", "text": "hello"}]} | change
+        headers = {"Authorization": f"Bearer {key}"} | ({"X-Line-Retry-Key": retry_key} if retry_key else {})
+        return await self.http.post("/dev/providers/line/v2/bot/message/push", json=asked, headers=headers)
 
     async def behave(self, **behaviour: object) -> None:
         (await self.http.post("/dev/providers/behaviour", json=behaviour)).raise_for_status()
@@ -224,14 +251,109 @@ async def test_mail_without_a_token_or_a_message_id_is_refused(stack: Stack) -> 
     assert await stack.sent() == []
 
 
+async def test_telegram_takes_a_message_and_numbers_it_within_its_chat(stack: Stack) -> None:
+    asked = {"chat_id": 62, "text": "hello", "reply_parameters": {"message_id": 5}}
+    answer = (await stack.telegram(json=asked)).json()
+    number = answer["result"]["message_id"]
+    (entry,) = await stack.sent()
+    assert (answer["ok"], answer["result"]["chat"]["id"]) == (True, 62)
+    assert (entry["to"], entry["text"], entry["in_reply_to"]) == ("62", "hello", "5")
+    assert entry["provider_message_id"] == f"62:{number}"
+    await settled(stack)
+    assert stack.received == []
+
+
+async def test_telegram_takes_files(stack: Stack) -> None:
+    form = {"chat_id": "62", "caption": "look"}
+    await stack.telegram("sendPhoto", data=form, files={"photo": ("a.png", b"12345", "image/png")})
+    media = json.dumps([{"type": "photo", "media": "attach://f0", "caption": "two"}])
+    album = await stack.telegram(
+        "sendMediaGroup", data={"chat_id": "62", "media": media}, files={"f0": ("b.png", b"1", "image/png")}
+    )
+    assert isinstance(album.json()["result"], list)
+    assert [(entry["text"], entry["files"]) for entry in await stack.sent()] == [
+        ("look", "a.png (5 bytes)"),
+        ("two", "b.png (1 bytes)"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "code", "words"),
+    [
+        ("sendMessage", {"bot": "1:wrong"}, 401, "Unauthorized"),
+        ("getMe", {"bot": "1:wrong"}, 401, "Unauthorized"),
+        ("sendPigeon", {}, 404, "Not Found"),
+        ("sendMessage", {"json": {"text": "hello"}}, 400, "chat_id is empty"),
+        ("sendMessage", {"json": {"chat_id": "@ann", "text": "hello"}}, 400, "chat not found"),
+        ("sendMessage", {"json": {"chat_id": 62, "text": "x" * 4097}}, 400, "message is too long"),
+        ("sendMessage", {"json": {"chat_id": 62}}, 400, "text is empty"),
+        ("sendMessage", {"json": []}, 400, "chat_id is empty"),
+    ],
+)
+async def test_telegram_refuses_what_telegram_refuses(
+    stack: Stack, method: str, change: dict[str, Any], code: int, words: str
+) -> None:
+    answer = await stack.telegram(method, **change)
+    assert (answer.status_code, answer.json()["error_code"]) == (code, code)
+    assert words in answer.json()["description"]
+    assert await stack.sent() == []
+
+
+async def test_telegram_knows_its_bot(stack: Stack) -> None:
+    assert (await stack.telegram("getMe")).json()["result"]["id"] == 7000000001
+
+
+async def test_line_takes_a_retry_key_once(stack: Stack) -> None:
+    key = "0b0e7c5e-58c7-5b8a-9a55-0c3d4f9b7a11"
+    first, again = await stack.line(retry_key=key), await stack.line(retry_key=key)
+    assert (first.status_code, again.status_code) == (200, 409)
+    assert first.json()["sentMessages"] == again.json()["sentMessages"]
+    assert again.headers["x-line-accepted-request-id"]
+    (entry,) = await stack.sent()
+    assert (entry["to"], entry["text"], entry["retry_key"]) == ("U62", "hello", key)
+    assert entry["provider_message_id"] == first.json()["sentMessages"][0]["id"]
+    assert (await stack.line()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [({"key": "wrong"}, 401), ({"to": "+1"}, 400), ({"messages": []}, 400), ({"messages": [{}] * 6}, 400)],
+)
+async def test_line_refuses_what_line_refuses(stack: Stack, change: dict[str, Any], status: int) -> None:
+    assert (await stack.line(**change)).status_code == status
+    assert await stack.sent() == []
+
+
+async def test_where_nothing_is_reported_somebody_unreachable_is_told_to_have_blocked_us(
+    stack: Stack,
+) -> None:
+    for provider, send in (("telegram", stack.telegram), ("line", stack.line)):
+        await stack.behave(provider=provider, mode="undelivered", count=1)
+        assert (await send()).status_code == 200
+    await settled(stack)
+    (first, proof, update), (second, signed, events) = stack.received
+    assert first == f"{LOCAL}/ingest/v1/telegram/demo"
+    assert proof["X-Telegram-Bot-Api-Secret-Token"] == "proof"
+    assert json.loads(update)["my_chat_member"]["new_chat_member"]["status"] == "kicked"
+    assert second == f"{LOCAL}/ingest/v1/line/demo"
+    assert signed["X-Line-Signature"] == line_signature("secret", events)
+    assert json.loads(events)["events"][0]["type"] == "unfollow"
+
+
 @pytest.mark.parametrize(("mode", "status"), [("fail", 500), ("rate_limited", 429), ("reject", 400)])
 async def test_a_failing_provider_sends_nothing_and_recovers_after_the_count(
     stack: Stack, mode: str, status: int
 ) -> None:
-    for provider, send in (("twilio-sms", stack.sms), ("whatsapp", stack.whatsapp)):
+    senders = {
+        "twilio-sms": stack.sms,
+        "whatsapp": stack.whatsapp,
+        "telegram": stack.telegram,
+        "line": stack.line,
+    }
+    for provider, send in senders.items():
         await stack.behave(provider=provider, mode=mode, count=2)
         assert [(await send()).status_code // 100 for _ in range(3)] == [status // 100, status // 100, 2]
-    assert len(await stack.sent()) == 2
+    assert len(await stack.sent()) == len(senders)
 
 
 async def test_an_undelivered_message_is_accepted_and_reported_failed(stack: Stack) -> None:

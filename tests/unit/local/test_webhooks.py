@@ -6,25 +6,31 @@ from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import default
 from types import ModuleType
+from uuid import UUID
 
 import pytest
 
 from deploy.local import webhooks
-from deploy.local.send import Channel, account_of
+from deploy.local.send import account_of
+from deploy.local.simulator.registry import STAND_INS
+from deploy.local.simulator.standin import StandIn, Writing
 from deploy.local.stack import HERE
 from deploy.local.webhooks import Mail, WhatsAppSender
+from schemas.common import Channel
 from services.chassis.accounts import Account, Accounts
 from services.ingest.channels import mime, twilio_sms
 from services.ingest.channels import whatsapp as cloud
-from services.ingest.webhook import Webhook
+from services.ingest.channels.registry import PROVIDERS
+from services.ingest.webhook import Arrival, Received, Webhook
 
 PUBLIC = "https://parley.example"
+ACCOUNTS = Accounts.load(HERE / "accounts.yaml")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TEXT = "It's 50 % “off” & more\n<b>café</b> 😀 $HOME `x` \\"
 
 
 def account(channel: Channel) -> Account:
-    return account_of(Accounts.load(HERE / "accounts.yaml"), channel)
+    return account_of(ACCOUNTS, channel)
 
 
 def built() -> list[tuple[ModuleType, Channel, webhooks.Webhook]]:
@@ -38,6 +44,29 @@ def built() -> list[tuple[ModuleType, Channel, webhooks.Webhook]]:
         (cloud, Channel.WHATSAPP, webhooks.whatsapp_body(account(Channel.WHATSAPP), b'{"entry":[')),
         (mime, Channel.EMAIL, webhooks.email(account(Channel.EMAIL), mail, NOW)),
     ]
+
+
+def written() -> list[tuple[StandIn, webhooks.Webhook]]:
+    """Return what somebody writes, told by every provider there is a stand-in for."""
+    told = []
+    for row in STAND_INS:
+        writing = Writing(row.sender, TEXT, "0123456789abcdef" * 2, NOW, "Maya")
+        told.append((row, row.writes(account_of(ACCOUNTS, row.provider), PUBLIC, writing)))
+    return told
+
+
+@pytest.mark.parametrize(("row", "webhook"), written())
+def test_what_somebody_writes_is_taken_and_read_and_nothing_forged_is(
+    row: StandIn, webhook: webhooks.Webhook
+) -> None:
+    provider, ours = PROVIDERS[row.provider], account_of(ACCOUNTS, row.provider)
+    assert provider.verify(arriving(webhook), ours)
+    assert not provider.verify(arriving(webhook.forged()), ours)
+    (item,) = provider.parse(arriving(webhook), Arrival(ours, ACCOUNTS, NOW, UUID(int=1)))
+    assert isinstance(item, Received)
+    assert item.record.personal.text == TEXT
+    assert item.record.personal.sender.value.lstrip("+") == row.sender.lstrip("+")
+    assert item.record.data.channel is row.channel
 
 
 def arriving(webhook: webhooks.Webhook) -> Webhook:

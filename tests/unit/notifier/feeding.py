@@ -28,7 +28,8 @@ from schemas.conversations import (
     TransferredData,
 )
 from schemas.routing import OfferData, RoutingOffered
-from schemas.topics import CONVERSATIONS_EVENTS, ROUTING_DECISIONS
+from schemas.signals import AgentTyping, AnySignal, VisitorTyping
+from schemas.topics import CHATS_SIGNALS, CONVERSATIONS_EVENTS, ROUTING_DECISIONS
 from services.chassis.delivery import Delivery
 from services.notifier.feed.hub import Hub, Viewer
 from services.notifier.feed.positions import PARTITIONS, Position
@@ -130,6 +131,28 @@ def offered(name: str, agent: str) -> RoutingOffered:
     return RoutingOffered(**base(name), data=data)
 
 
+def visitor_types(name: str, visitor: str, account: str = "demo") -> VisitorTyping:
+    data, personal = {"account": account, "typing": True}, {"visitor": visitor}
+    return VisitorTyping(
+        id=ids.derive("signal", name),
+        occurred_at=NOW,
+        correlation=ids.derive("c", name),
+        data=data,
+        personal=personal,
+    )
+
+
+def agent_types(name: str, conversation: str = "k1", inbox: str = "support") -> AgentTyping:
+    data = {"conversation_id": conversation, "inbox": inbox, "agent": "ana", "typing": True}
+    return AgentTyping(
+        id=ids.derive("signal", name),
+        occurred_at=NOW,
+        correlation=ids.derive("c", name),
+        customer_id="c1",
+        data=data,
+    )
+
+
 @dataclass
 class Feed:
     """One replica. `log` is what Kafka has; `follow` brings the hub up to its end."""
@@ -167,6 +190,10 @@ class Feed:
     def happen(self, *records: Any, partition: int = 0) -> None:
         self.write(*records, partition=partition)
         self.follow()
+
+    def signal(self, *signals: AnySignal) -> None:
+        for each in signals:
+            self.hub.signal(Delivery(CHATS_SIGNALS.name, 0, 0, each))
 
     async def read(
         self, ranges: Mapping[Position, tuple[int, int]], receive: Callable[[Delivery], None]

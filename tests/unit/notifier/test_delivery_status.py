@@ -104,9 +104,18 @@ def test_what_is_finished_keeps_no_message_and_no_claim() -> None:
 RULES = RetryRules(timedelta(seconds=1), timedelta(seconds=60), timedelta(hours=24))
 
 
-def put_back(send: Send, seconds: float = 1, *, after_seconds: float | None = None) -> Send:
+def put_back(
+    send: Send, seconds: float = 1, *, after_seconds: float | None = None, otherwise: S = S.FAILED
+) -> Send:
     return postpone(
-        send, at(seconds), RULES, claim="mine", code="503", after_seconds=after_seconds, spread=0.0
+        send,
+        at(seconds),
+        RULES,
+        claim="mine",
+        code="503",
+        after_seconds=after_seconds,
+        spread=0.0,
+        otherwise=otherwise,
     )
 
 
@@ -122,6 +131,12 @@ def test_the_pause_is_never_shorter_than_the_provider_asks() -> None:
 def test_what_no_provider_takes_in_time_has_failed_with_the_last_code() -> None:
     send = put_back(claimed(), 24 * 3600)
     assert (send.state, send.status, send.error_code) == (State.FINISHED, S.FAILED, "503")
+
+
+def test_what_was_never_answered_in_time_is_unknown() -> None:
+    assert put_back(claimed(), otherwise=S.UNKNOWN).state is State.WAITING
+    send = put_back(claimed(), 24 * 3600, otherwise=S.UNKNOWN)
+    assert (send.state, send.status) == (State.FINISHED, S.UNKNOWN)
 
 
 def test_a_retry_is_taken_in_once_even_when_its_saving_is_repeated() -> None:

@@ -18,6 +18,7 @@ from tests.unit.notifier.feeding import (
     LEA,
     Feed,
     Listener,
+    agent_types,
     assigned,
     chat,
     delivered,
@@ -26,6 +27,7 @@ from tests.unit.notifier.feeding import (
     note,
     offered,
     transferred,
+    visitor_types,
 )
 
 VISITOR = Viewer(visitor="demo/v1")
@@ -256,6 +258,64 @@ async def test_a_place_of_a_log_that_began_anew_resets_the_client() -> None:
         feed.happen(message("a"))
         await listener.quiet()
     assert listener.events() == [message("a").id]
+
+
+# --- what only matters now ---------------------------------------------------------------------------
+
+
+async def test_agents_of_the_inbox_see_that_a_visitor_types_and_the_visitor_that_they_do() -> None:
+    feed = Feed()
+    async with (
+        await listen(feed, ANA) as ana,
+        await listen(feed, BEN) as ben,
+        await listen(feed, VISITOR) as visitor,
+    ):
+        feed.happen(chat("hello", "v1"))
+        feed.signal(visitor_types("v", "v1"), agent_types("a"))
+        for listener in (ana, ben, visitor):
+            await listener.quiet()
+    assert ana.names()[-2:] == ["visitor.typing", "agent.typing"]
+    told = ana.got[-2][1]
+    assert (told["conversation_id"], told["customer_id"], told["typing"]) == ("k1", "c1", True)
+    assert ben.names() == ["ready"]
+    assert visitor.names() == ["ready", "message.added", "agent.typing"]
+    assert "agent" not in visitor.got[-1][1]
+    assert "inbox" not in visitor.got[-1][1]
+
+
+async def test_typing_follows_a_conversation_to_another_inbox() -> None:
+    feed = Feed()
+    feed.happen(chat("hello", "v1"), transferred("t", "support", "sales"))
+    async with await listen(feed, ANA) as ana, await listen(feed, BEN) as ben:
+        feed.signal(visitor_types("v", "v1"))
+        for listener in (ana, ben):
+            await listener.quiet()
+    assert ana.names() == ["ready"]
+    assert ben.names() == ["ready", "visitor.typing"]
+
+
+async def test_a_visitor_of_whom_nothing_is_known_types_for_nobody_but_leads() -> None:
+    feed = Feed()
+    async with await listen(feed, ANA) as ana, await listen(feed, LEA) as lea:
+        feed.signal(visitor_types("v", "v9"))
+        for listener in (ana, lea):
+            await listener.quiet()
+    assert ana.names() == ["ready"]
+    assert lea.got[-1][1]["conversation_id"] is None
+
+
+async def test_a_signal_is_shown_once_and_not_again_to_who_resumes() -> None:
+    feed = Feed()
+    feed.happen(chat("hello", "v1"))
+    async with await listen(feed, ANA) as ana:
+        feed.signal(visitor_types("v", "v1"), visitor_types("v", "v1"))
+        await ana.quiet()
+        feed.happen(message("b"))
+        await ana.quiet()
+    assert ana.names() == ["ready", "visitor.typing", "message.added"]
+    async with await listen(feed, ANA, ana.last) as resumed:
+        pass
+    assert resumed.names() == []
 
 
 # --- ends -----------------------------------------------------------------------------------------

@@ -1,26 +1,29 @@
 """What each sender asks of its provider's API, and what it makes of every kind of answer."""
 
+import asyncio
 import base64
 import email
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from email.policy import default
+from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.common import Channel, Identifier
+from schemas.common import Attachment, Channel, Identifier
 from schemas.outbound import MessageSend, OutboundData, OutboundPersonal
 from services.chassis.accounts import Account
 from services.notifier.channels import Means, Refused, Retry, Sent, Unknown
 from services.notifier.channels.mail import compose, reply_subject
 from services.notifier.channels.registry import SENDERS
-from services.notifier.channels.sending import ANSWER_BYTES
+from services.notifier.channels.sending import ANSWER_BYTES, REFUSALS
+from tests import recorded
 
 OURS = UUID("0b0e7c5e-58c7-5b8a-9a55-0c3d4f9b7a11")
 CALLBACK = "https://hooks.example.com/ingest/v1/twilio-sms/demo"
@@ -31,11 +34,28 @@ ADDRESSES = {
     "mime": ("email", "support@parley.example", ("email", "ann@mail.example.org")),
     "webchat": ("chat", "demo-widget", ("visitor", "v1")),
 }
+RECORDED = recorded.sends()
+ADDRESSES |= {
+    name: (made["account"]["channel"], made["account"]["address"], (made["to"]["kind"], made["to"]["value"]))
+    for name, made in RECORDED.items()
+}
+OVER_HTTP = sorted(ADDRESSES.keys() - {"webchat"})
 Answer = Callable[[httpx.Request], httpx.Response]
+
+
+class Files:
+    """Attachments whose bytes and URL name them."""
+
+    async def read(self, attachment: Attachment, /) -> bytes:
+        return (attachment.media_id or "").encode()
+
+    def link(self, attachment: Attachment, /) -> str:
+        return f"https://files.example.com/{attachment.media_id}"
 
 
 def account(provider: str, **changes: object) -> Account:
     channel, address, _ = ADDRESSES[provider]
+    secrets = RECORDED[provider]["account"]["secrets"] if provider in RECORDED else SECRETS
     values = {
         "provider": provider,
         "account": "demo",
@@ -44,7 +64,7 @@ def account(provider: str, **changes: object) -> Account:
         "inbox": "support",
     }
     return Account.model_validate(
-        values | {"secrets": SECRETS, "api_base": "https://api.example.com/"} | changes
+        values | {"secrets": secrets, "api_base": "https://api.example.com/"} | changes
     )
 
 
@@ -75,7 +95,9 @@ async def send(
 ) -> Sent:
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
         sender = SENDERS[provider].send
-        return await sender(Means(client, CALLBACK), ours or account(provider), what or message(provider))
+        return await sender(
+            Means(client, CALLBACK, Files()), ours or account(provider), what or message(provider)
+        )
 
 
 def says(status: int, body: object = None, **headers: str) -> Answer:
@@ -91,16 +113,39 @@ def fails(error: type[Exception]) -> Answer:
     return answer
 
 
-async def outcome(provider: str, answer: Answer) -> str:
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    *("ok", "result", "message_id", "error", "error_code", "code", "parameters"),
+                    *("retry_after", "description", "sentMessages", "id", "sid", "messages", "message"),
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+def json_bytes(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+async def result(provider: str, answer: Answer) -> Sent | Refused | Retry | Unknown:
     try:
-        await send(provider, answer)
-    except Refused as refused:
-        return refused.kind
-    except Retry:
-        return "retry"
-    except Unknown:
-        return "unknown"
-    return "sent"
+        return await send(provider, answer)
+    except (Refused, Retry, Unknown) as raised:
+        return raised
+
+
+async def outcome(provider: str, answer: Answer) -> str:
+    told = await result(provider, answer)
+    return told.kind if isinstance(told, Refused) else type(told).__name__.lower()
 
 
 async def test_twilio_is_asked_with_basic_auth_and_a_callback_that_carries_our_id() -> None:
@@ -158,11 +203,66 @@ async def test_a_mail_is_posted_as_bytes_and_known_by_our_message_id() -> None:
     assert await send("mime", answer) == Sent(f"<{OURS}@parley.example>")
 
 
+def cases(part: str) -> list[tuple[str, dict[str, Any]]]:
+    return [(name, case) for name, made in RECORDED.items() for case in made.get(part, ())]
+
+
+@pytest.mark.parametrize(("provider", "case"), cases("asks"))
+async def test_a_provider_is_asked_as_recorded(provider: str, case: dict[str, Any]) -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(503)
+
+    with pytest.raises(Retry):
+        await send(provider, answer, what=message(provider, **case["message"]))
+    (request,) = asked
+    assert request.url == case["url"]
+    assert json.loads(request.content) == case["json"]
+    for name, value in case.get("headers", {}).items():
+        assert request.headers[name] == value
+
+
+@pytest.mark.parametrize(("provider", "case"), cases("refuses"))
+async def test_what_no_provider_would_send_is_refused_before_it_is_asked(
+    provider: str, case: dict[str, Any]
+) -> None:
+    with pytest.raises(Refused) as refused:
+        await send(provider, fails(AssertionError), what=message(provider, **case["message"]))
+    assert (refused.value.code, refused.value.kind) == (case["code"], case["kind"])
+
+
+@pytest.mark.parametrize(("provider", "case"), cases("answers"))
+async def test_an_answer_means_what_is_recorded(provider: str, case: dict[str, Any]) -> None:
+    answer = says(case["status"], case.get("body"), **case.get("headers", {}))
+    assert await outcome(provider, answer) == case["outcome"]
+    match await result(provider, answer):
+        case Sent(provider_message_id):
+            assert provider_message_id == case["id"]
+        case Retry() as retry:
+            asks = (retry.after_seconds, retry.whole_account)
+            assert asks == (case.get("after_seconds"), case["whole_account"])
+        case Refused() as refused:
+            assert refused.code == case.get("code", str(case["status"]))
+
+
+@pytest.mark.parametrize("provider", OVER_HTTP)
+async def test_no_answer_at_all_makes_a_sender_fail(provider: str) -> None:
+    @given(status=st.integers(200, 599), body=st.binary(max_size=60) | st.builds(json_bytes, JSON))
+    @settings(max_examples=150, deadline=None)
+    def any_answer(status: int, body: bytes) -> None:
+        told = asyncio.run(outcome(provider, lambda _: httpx.Response(status, content=body)))
+        assert told in {"sent", "retry", "unknown", *REFUSALS}
+
+    await asyncio.to_thread(any_answer)
+
+
 async def test_web_chat_asks_nobody() -> None:
     assert await send("webchat", fails(AssertionError)) == Sent(str(OURS))
 
 
-@pytest.mark.parametrize("provider", ["twilio-sms", "whatsapp", "mime"])
+@pytest.mark.parametrize("provider", OVER_HTTP)
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
@@ -282,7 +382,7 @@ async def test_a_refusal_never_repeats_the_providers_words() -> None:
     assert (refused.value.code, refused.value.kind) == ("21211", "invalid_recipient")
 
 
-@pytest.mark.parametrize("provider", ["twilio-sms", "whatsapp", "mime"])
+@pytest.mark.parametrize("provider", OVER_HTTP)
 async def test_an_account_without_its_secret_is_broken_and_asks_nobody(provider: str) -> None:
     with pytest.raises(Refused) as refused:
         await send(provider, fails(AssertionError), account(provider, secrets={}))

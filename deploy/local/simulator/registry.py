@@ -1,0 +1,52 @@
+"""Every provider that the simulator stands in for, one row each."""
+
+from deploy.local.simulator import line, mime, telegram, twilio, whatsapp
+from deploy.local.simulator.standin import StandIn, Writing
+from deploy.local.webhooks import Mail, Webhook, WhatsAppSender, email, sms
+from deploy.local.webhooks import whatsapp as whatsapp_webhook
+from schemas.common import Channel
+from services.chassis.accounts import Account
+
+
+def _sms(account: Account, public_url: str, writing: Writing) -> Webhook:
+    return sms(account, public_url, writing.sender, writing.text, f"SM{writing.unique}")
+
+
+def _whatsapp(account: Account, _public_url: str, writing: Writing) -> Webhook:
+    content = {"type": "text", "text": {"body": writing.text}}
+    sender = WhatsAppSender(writing.sender, writing.name)
+    return whatsapp_webhook(account, sender, content, f"wamid.{writing.unique}", writing.at)
+
+
+def _mail(account: Account, _public_url: str, writing: Writing) -> Webhook:
+    domain = writing.sender.rpartition("@")[2]
+    subject = " ".join(writing.text.split())[:60]
+    mail = Mail(writing.sender, subject, writing.text, f"<{writing.unique}@{domain}>")
+    return email(account, mail, writing.at)
+
+
+_NUMBER = "+15551230001"
+STAND_INS = (
+    StandIn(twilio.PROVIDER, Channel.SMS, _NUMBER, _sms, twilio.router),
+    StandIn(whatsapp.PROVIDER, Channel.WHATSAPP, _NUMBER, _whatsapp, whatsapp.router),
+    StandIn(
+        mime.PROVIDER,
+        Channel.EMAIL,
+        "ann@mail.example.org",
+        _mail,
+        lambda accounts, behaviours, sent, _: mime.router(accounts, behaviours, sent),
+    ),
+    StandIn(telegram.PROVIDER, Channel.TELEGRAM, "6200000001", telegram.writes, telegram.router),
+    StandIn(line.PROVIDER, Channel.LINE, f"U{'a' * 32}", line.writes, line.router),
+)
+"""The first of a channel is the one that is meant when only the channel is named."""
+
+
+def stand_in(name: str) -> StandIn:
+    """Return the provider's, or the first of the channel; raises LookupError, which names what there is."""
+    for row in STAND_INS:
+        if name in (row.provider, row.channel):
+            return row
+    known = dict.fromkeys(each for row in STAND_INS for each in (row.channel.value, row.provider))
+    message = f"nothing stands in for {name!r}; there are: {', '.join(known)}"
+    raise LookupError(message)

@@ -1,0 +1,100 @@
+"""LINE's Messaging API: https://developers.line.biz/en/reference/messaging-api/#send-push-message.
+
+Always a push, since a reply token lives only a minute. Our message id is the X-Line-Retry-Key: LINE sends
+a repeated request only once, for 24 hours, and answers 409 with the ids of the first. It tells neither
+delivery nor reading, and drops what goes to somebody who blocked us. One push takes five messages, so a
+long text goes as several in one request. Of files it takes only images, by their URL.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+
+from schemas.common import Attachment, IdentifierKind
+from schemas.outbound import MessageSend
+from services.chassis.accounts import Account
+from services.notifier.channels.sending import (
+    Means,
+    Refused,
+    Sent,
+    base_url,
+    document,
+    post,
+    refused,
+    secret,
+    unexplained,
+)
+
+PROVIDER = "line"
+_BASE = "https://api.line.me"
+_TEXT = 5000
+"""Most UTF-16 code units of one text."""
+_MOST_MESSAGES = 5
+_IMAGES = frozenset({"image/jpeg", "image/png"})
+_ACCEPTED = "x-line-accepted-request-id"
+
+
+async def send(means: Means, account: Account, message: MessageSend) -> Sent:
+    """Send by a push; see Send."""
+    to = message.personal.to
+    if to.kind is not IdentifierKind.LINE:
+        raise refused("no LINE user", "invalid_recipient")
+    answer = await post(
+        means.client,
+        f"{base_url(account, _BASE)}/v2/bot/message/push",
+        json={"to": to.value, "messages": _messages(means, message)},
+        headers={
+            "Authorization": f"Bearer {secret(account, 'channel_access_token')}",
+            "X-Line-Retry-Key": str(message.data.message_id),
+        },
+    )
+    sent = answer.is_success or answer.status_code == httpx.codes.CONFLICT
+    provider_message_id = _accepted_id(document(answer)) or answer.headers.get(_ACCEPTED, "")
+    if sent and provider_message_id:
+        return Sent(provider_message_id)
+    raise _meaning(answer)
+
+
+def _messages(means: Means, message: MessageSend) -> list[dict[str, str]]:
+    texts = [{"type": "text", "text": part} for part in parts_of(message.personal.text)]
+    messages = [*texts, *(_image(means, each) for each in message.personal.attachments)]
+    if len(messages) > _MOST_MESSAGES:
+        detail = "LINE takes five texts of 5,000 characters, or images, at once; send it in parts"
+        raise Refused("too_long", detail, "rejected")
+    return messages
+
+
+def parts_of(text: str) -> Iterator[str]:
+    """Give `text` in parts that LINE takes, broken where a line or a word ends if one ends nearby."""
+    while text:
+        part = text.encode("utf-16-le", "replace")[: 2 * _TEXT].decode("utf-16-le", "ignore")
+        if len(part) < len(text):
+            end = max(part.rfind("\n"), part.rfind(" ")) + 1
+            part = part[:end] if end > len(part) // 2 else part
+        yield part
+        text = text[len(part) :]
+
+
+def _image(means: Means, attachment: Attachment) -> dict[str, str]:
+    if attachment.content_type not in _IMAGES:
+        raise Refused("not_an_image", "LINE takes no files from us but images (JPEG, PNG)", "rejected")
+    url = means.files.link(attachment)
+    return {"type": "image", "originalContentUrl": url, "previewImageUrl": url}
+
+
+def _accepted_id(answer: Mapping[str, Any]) -> str:
+    messages = answer.get("sentMessages")
+    first = messages[0] if isinstance(messages, list) and messages else None
+    found = first.get("id") if isinstance(first, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def _meaning(answer: httpx.Response) -> Exception:
+    """Return what an answer means; LINE gives no codes, so what matters is told by its words."""
+    status, words = answer.status_code, str(document(answer)).lower()
+    if status == httpx.codes.TOO_MANY_REQUESTS and "monthly limit" in words:
+        return refused("monthly_limit", "account_broken")
+    if status == httpx.codes.BAD_REQUEST and ("'to'" in words or "failed to send messages" in words):
+        return refused(status, "invalid_recipient")
+    return unexplained(answer)
