@@ -94,6 +94,14 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
             {"messaging_product": "whatsapp", "contacts": [contact], "messages": [{"id": wamid}]}
         )
 
+    @routes.get(f"/{PROVIDER}/{{version}}/{{phone_number_id}}")
+    async def show_number(version: str, phone_number_id: str, request: Request) -> Response:
+        try:
+            account = _account(accounts, version, phone_number_id, request)
+        except GraphError as error:
+            return error.response()
+        return JSONResponse({"id": account.address, "quality_rating": "GREEN"})
+
     return routes
 
 
@@ -107,8 +115,8 @@ def _account(accounts: Accounts, version: str, phone_number_id: str, request: Re
     account = accounts.by_address(PROVIDER, phone_number_id)
     if account is None or not version.startswith("v"):
         raise GraphError(400, 100, "Unsupported post request: no such phone number id")
-    token = account.secrets.get("access_token", "")
-    if request.headers.get("authorization") != f"Bearer {token}":
+    tokens = account.valid("access_token")
+    if request.headers.get("authorization") not in [f"Bearer {token}" for token in tokens]:
         raise GraphError(401, 190, "Invalid OAuth access token")
     return account
 
