@@ -116,7 +116,7 @@ def _account(accounts: Accounts, account_sid: str, request: Request, form: Form)
 
 
 def _allowed(accounts: Accounts, account_sid: str, request: Request) -> list[Account]:
-    """Return those of our accounts whose credentials the request bears; in a rotation older ones count too."""
+    """Return our accounts whose credentials the request bears; in a rotation older ones count too."""
     name, password = _basic(request)
     return [
         account

@@ -90,7 +90,7 @@ async def messenger(asking: Asking, account: Account, /) -> str:
 
 
 async def instagram(asking: Asking, account: Account, /) -> str:
-    """Ask whether the token is one: GET /me. It names the account, the page behind it, or an id of the app's."""
+    """Ask whether the token is one: GET /me, which names the account, its page, or an id of the app's."""
     found = await _graph(asking, account, "me", "id", _GRAPH_OF_INSTAGRAM)
     return "account found" if found.get("id") == account.address else "token works"
 
