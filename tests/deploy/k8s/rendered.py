@@ -97,7 +97,7 @@ def mounted_of(overlay: str, resource: Resource) -> dict[str, str]:
             if "secret" in volume
             else ("ConfigMap", volume["configMap"]["name"])
         )
-        items = (volume.get("secret") or volume["configMap"])["items"]
-        for item in items:
+        named = (volume.get("secret") or volume["configMap"]).get("items")
+        for item in named or [{"key": each, "path": each} for each in files[source, key]]:
             found[f"{mount['mountPath']}/{item['path']}"] = files[source, key][item["key"]]
     return found
