@@ -40,7 +40,7 @@ $(DEV): $(RUNTIME) requirements/dev.txt
 up: $(RUNTIME) ## run everything on http://127.0.0.1:8080 (PORT, DATA_DIR)
 	@exec $(BIN)/python -m deploy.local.up
 
-send: $(LOCAL_READY) ## send a provider's webhook (CHANNEL=sms|whatsapp|email|chat|telegram|line FROM=… TEXT=…)
+send: $(LOCAL_READY) ## send a provider's webhook (CHANNEL=sms|whatsapp|messenger|instagram|email|chat|telegram|line FROM=… TEXT=…)
 	@exec $(LOCAL) -m deploy.local.send
 
 token: $(LOCAL_READY) ## print a token of AGENT (ana, ben, cleo, lea, adam), valid 12 hours

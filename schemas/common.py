@@ -1,6 +1,7 @@
 """Words that several contracts share."""
 
 from enum import StrEnum
+from uuid import UUID
 
 from pydantic import Field
 
@@ -75,12 +76,20 @@ class BlobRef(Model):
 class Attachment(Model):
     """A file that came with a message: stored (`blob`), or still at the provider (`url`, `media_id`)."""
 
+    id: UUID | None = None
+    """That of an uploaded file. Other files' ids follow from the message: see `ids.attachment_id`."""
     content_type: str | None = None
     filename: str | None = None
     size: Whole | None = None
     url: str | None = None
     media_id: str | None = None
     blob: BlobRef | None = None
+
+    def shown(self) -> dict[str, str | int]:
+        """Return what people see of it: never where it is."""
+        return self.model_dump(
+            mode="json", exclude_none=True, include={"id", "content_type", "filename", "size"}
+        )
 
 
 class DeliveryStatus(StrEnum):
@@ -93,3 +102,11 @@ class DeliveryStatus(StrEnum):
     READ = "read"
     FAILED = "failed"
     UNKNOWN = "unknown"
+
+
+class TemplateUse(Model):
+    """A template of the account, and what fills its places in order."""
+
+    name: str
+    language: str
+    parameters: tuple[str, ...] = ()

@@ -97,6 +97,8 @@ class MessageData(ConversationRef):
     late: bool = False
     author: str | None = None
     """Id of the Agent, on outbound messages."""
+    automatic: Literal[True] | None = None
+    """Written by nobody: our answer to HELP."""
     noise: bool = False
     delivery: DeliveryStatus
 
@@ -144,6 +146,31 @@ class DeliveryChangedData(ConversationRef):
     delivery: DeliveryStatus
     error_code: str | None = None
     error_detail: str | None = None
+    error_kind: str | None = None
+    """What the refusal is about: `opted_out`, `outside_window`, …"""
+
+
+class ConsentData(Model):
+    """Whether one of our accounts may write to one address of the Customer."""
+
+    conversation_id: str | None = None
+    inbox: str
+    provider: str
+    account: str
+    channel: Channel
+    opted_out: bool
+    scope: Literal["all", "marketing"] = "all"
+    """`marketing`: other templates and free text are welcome."""
+    source: Literal["customer", "provider"]
+    """Who says so."""
+    changed_at: Time
+    """The provider's time; the latest word counts, of two at once the one that opts out."""
+
+
+class ConsentPersonal(Personal):
+    """Whose."""
+
+    address: Identifier
 
 
 class ConversationOpened(ConversationEvent):
@@ -232,6 +259,14 @@ class PriorityChanged(ConversationEvent):
     data: PriorityData
 
 
+class ConsentChanged(ConversationEvent):
+    """The Customer opted out of messages of an account, or in again; with or without a Conversation."""
+
+    type: Literal["consent.changed"] = "consent.changed"
+    data: ConsentData
+    personal: ConsentPersonal
+
+
 AnyConversationEvent = Annotated[
     ConversationOpened
     | ConversationStatusChanged
@@ -244,6 +279,7 @@ AnyConversationEvent = Annotated[
     | MessageDeliveryChanged
     | NoteAdded
     | TopicsChanged
-    | PriorityChanged,
+    | PriorityChanged
+    | ConsentChanged,
     Field(discriminator="type"),
 ]

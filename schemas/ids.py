@@ -39,6 +39,11 @@ def message_id(provider: str, account: str, sender: str, dedup_key: str) -> str:
     return derived("message", provider, account, sender, dedup_key)
 
 
+def attachment_id(message: UUID, index: int) -> UUID:
+    """Return the id of the file that stands at `index` among a provider's message's attachments."""
+    return derive("attachment", message, index)
+
+
 def command_id(subject: str, route: str, idempotency_key: str) -> UUID:
     """Return the id from which all effects of one HTTP command follow."""
     return derive("command", subject, route, idempotency_key)

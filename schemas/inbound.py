@@ -3,7 +3,7 @@
 Topics `messages.inbound`, `messages.identified`, `messages.delivery` and `webhooks.quarantine`.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -94,6 +94,47 @@ class DeliveryReported(Envelope):
 
     type: Literal["delivery.reported"] = "delivery.reported"
     data: DeliveryData
+
+
+class WatermarkData(Model):
+    """A provider's word on all our messages to one person up to a moment."""
+
+    provider: str
+    account: str
+    status: Literal[DeliveryStatus.DELIVERED, DeliveryStatus.READ]
+    up_to: Time
+    """By the provider's clock; it covers what the provider took at this moment or before."""
+    at: Time
+    """When it happened, by the provider's clock."""
+
+
+class WatermarkPersonal(Personal):
+    """Whose receipt it is."""
+
+    recipient: Identifier
+
+
+class DeliveryWatermark(Envelope):
+    """`messages.delivery`, key: the recipient's address. Messenger tells receipts so."""
+
+    type: Literal["delivery.watermark"] = "delivery.watermark"
+    data: WatermarkData
+    personal: WatermarkPersonal
+
+
+class DeliveryEcho(Envelope):
+    """`messages.delivery`, key: the provider's message id.
+
+    A message that left our account and does not tell who sent it: one of ours, or one from the
+    provider's own app. `id` is the id it has as a MessageReceived if it turns out not to be ours.
+    """
+
+    type: Literal["delivery.echo"] = "delivery.echo"
+    data: InboundData
+    personal: InboundPersonal
+
+
+AnyDelivery = Annotated[DeliveryReported | DeliveryWatermark | DeliveryEcho, Field(discriminator="type")]
 
 
 class QuarantineData(Model):

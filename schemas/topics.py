@@ -38,15 +38,19 @@ MESSAGES_INBOUND = Topic(
     "messages.inbound",
     "the sender's address",
     inbound.MessageReceived,
-    ("ingest",),
-    ("identity",),
+    ("ingest", "notifier"),
+    ("identity", "ingest"),
     retention=WEEK,
 )
 MESSAGES_IDENTIFIED = Topic(
     "messages.identified", "Customer", inbound.MessageIdentified, ("identity",), ("conversation",)
 )
 MESSAGES_DELIVERY = Topic(
-    "messages.delivery", "the provider's message id", inbound.DeliveryReported, ("ingest",), ("notifier",)
+    "messages.delivery",
+    "the provider's message id; of a watermark the recipient's address",
+    inbound.AnyDelivery,
+    ("ingest",),
+    ("notifier",),
 )
 WEBHOOKS_QUARANTINE = Topic(
     "webhooks.quarantine",
@@ -91,7 +95,7 @@ DEADLETTERS = Topic(
     "deadletters",
     "the original key",
     deadletters.AnyDeadLetter,
-    ("identity", "conversation", "router", "notifier"),
+    ("ingest", "identity", "conversation", "router", "notifier"),
     (),
     retention=WEEK,
     dead_letter=None,

@@ -69,48 +69,58 @@ def _stage(service: str, *own: Panel) -> Row:
     )
 
 
-_INGEST = Row(
+_INGEST = _stage(
     "ingest",
-    [
-        Panel(
-            "Requests",
-            "Webhooks and visitors' messages, by provider.",
-            "reqps",
-            {"{{provider}}": rate("parley_ingest_received_webhooks_total", "provider")},
-        ),
-        Panel(
-            "Time to answer",
-            "Signature, parsing, Kafka's acknowledgement. Meta asks for 250 ms at the median.",
-            "s",
-            quantiles("parley_ingest_request_seconds"),
-            bad_from=1,
-        ),
-        Panel(
-            "Slowest provider",
-            "99th percentile over five minutes, by provider.",
-            "s",
-            {"{{provider}}": "provider:parley_ingest_request_seconds:p99_5m"},
-            bad_from=1,
-        ),
-        Panel(
-            "Published",
-            "Items acknowledged by Kafka, by topic.",
-            "cps",
-            {"{{topic}}": rate("parley_ingest_published_items_total", "topic")},
-        ),
-        Panel(
-            "Refused",
-            "Requests not taken, by provider and reason.",
-            "reqps",
-            {"{{provider}} {{reason}}": rate("parley_ingest_refused_webhooks_total", "provider", "reason")},
-        ),
-        Panel(
-            "Quarantined",
-            "Verified items that could not be read.",
-            "cps",
-            {"{{provider}}": rate("parley_ingest_quarantined_items_total", "provider")},
-        ),
-    ],
+    Panel(
+        "Requests",
+        "Webhooks and visitors' messages, by provider.",
+        "reqps",
+        {"{{provider}}": rate("parley_ingest_received_webhooks_total", "provider")},
+    ),
+    Panel(
+        "Time to answer",
+        "Signature, parsing, Kafka's acknowledgement. Meta asks for 250 ms at the median.",
+        "s",
+        quantiles("parley_ingest_request_seconds"),
+        bad_from=1,
+    ),
+    Panel(
+        "Slowest provider",
+        "99th percentile over five minutes, by provider.",
+        "s",
+        {"{{provider}}": "provider:parley_ingest_request_seconds:p99_5m"},
+        bad_from=1,
+    ),
+    Panel(
+        "Published",
+        "Items acknowledged by Kafka, by topic.",
+        "cps",
+        {"{{topic}}": rate("parley_ingest_published_items_total", "topic")},
+    ),
+    Panel(
+        "Refused",
+        "Requests not taken, by provider and reason.",
+        "reqps",
+        {"{{provider}} {{reason}}": rate("parley_ingest_refused_webhooks_total", "provider", "reason")},
+    ),
+    Panel(
+        "Quarantined",
+        "Verified items that could not be read.",
+        "cps",
+        {"{{provider}}": rate("parley_ingest_quarantined_items_total", "provider")},
+    ),
+    Panel(
+        "Files of messages",
+        "Tries to fetch them: stored, postponed, refused.",
+        "cps",
+        {"{{outcome}}": rate("parley_ingest_attachments_total", "outcome")},
+    ),
+    Panel(
+        "Files to fetch",
+        "Still waiting, those that are tried again among them.",
+        "short",
+        {"waiting": "max(parley_ingest_attachments_waiting)"},
+    ),
 )
 
 _IDENTITY = _stage(

@@ -3,6 +3,7 @@
 Made at the first start, kept in `keys.json` of the data directory, readable by its owner only.
 """
 
+import hmac
 import json
 import os
 import secrets
@@ -59,6 +60,10 @@ class StackKeys:
             _write(data_dir / "keys.json", json.dumps(stored), 0o600)
         _write(data_dir / "jwks.json", json.dumps(keys.jwks()), 0o644)
         return keys
+
+    def secret_for(self, purpose: str) -> str:
+        """Return a secret of this stack for one purpose alone."""
+        return hmac.digest(self.visitor_token_secret.encode(), purpose.encode(), "sha256").hex()
 
     def jwks(self) -> dict[str, Any]:
         """Return the public key set (RFC 7517)."""

@@ -16,9 +16,10 @@ from rich.console import Console
 
 from deploy.local.simulator.registry import STAND_INS, stand_in
 from deploy.local.simulator.standin import Writing
+from deploy.local.simulator.twilio import PROVIDER as TWILIO
 from deploy.local.stack import Stack, StackError
 from deploy.local.visitors import Visitors
-from deploy.local.webhooks import Webhook, chat_message, chat_session
+from deploy.local.webhooks import Webhook, chat_message, chat_session, heard
 from schemas.common import Channel
 from services.chassis.accounts import Account, Accounts, AccountsError
 
@@ -51,6 +52,8 @@ def send(stack: Stack, channel: str, sender: str, text: str) -> httpx.Response:
     account = account_of(Accounts.load(stack.accounts_file), channel)
     webhook = _webhook(stack, account, channel, sender, text)
     print(webhook.curl(stack.url), end="\n\n")
+    if account.provider == TWILIO:
+        post(stack, heard(account, sender or stand_in(channel).sender, text))
     answer = post(stack, webhook)
     Console().print(
         f"{answer.status_code} {answer.reason_phrase}", style="green" if answer.is_success else "red"

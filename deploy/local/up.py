@@ -104,7 +104,9 @@ def _servers(stack: Stack) -> Iterator[Servers]:
 def environment(stack: Stack, servers: Servers, keys: StackKeys) -> dict[str, str]:
     """Return what the services read: the stack's own addresses and keys, unless they are given."""
     own = {
+        "BLOB_STORE": (stack.data_dir / "files").as_uri(),
         "DRAIN_TIMEOUT_SECONDS": "8",
+        "FILE_LINK_SECRET": keys.secret_for("file links"),
         "JWKS_URL": (stack.data_dir / "jwks.json").as_uri(),
         "PROVIDER_API_BASE": f"{stack.url}/dev/providers",
         "PUBLIC_URL": stack.public_url,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
+from time import time
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -71,6 +72,12 @@ def sms(account: Account, public_url: str, sender: str, text: str, sid: str) -> 
     return _twilio(account, public_url, params)
 
 
+def heard(account: Account, sender: str, text: str) -> Webhook:
+    """Return what lets the simulated Twilio hear an SMS, as the network does: it keeps its own blocklist."""
+    body = json.dumps({"sender": sender, "to": account.address, "text": text}).encode()
+    return Webhook(f"/dev/providers/{account.provider}/heard", {"Content-Type": "application/json"}, body)
+
+
 def sms_status(account: Account, public_url: str, to: str, sid: str, status: str) -> Webhook:
     """Return a status callback of Twilio's on the message `sid`."""
     params = [("MessageSid", sid), ("MessageStatus", status), ("To", to), ("From", account.address)]
@@ -128,6 +135,23 @@ def whatsapp_body(account: Account, body: bytes) -> Webhook:
     signature = meta_signature(account.secrets["app_secret"], body)
     headers = {"Content-Type": "application/json", "X-Hub-Signature-256": signature}
     return Webhook(path(account), headers, body)
+
+
+_META_OBJECTS = {"messenger": "page", "instagram": "instagram"}
+
+
+def messaging(account: Account, events: Sequence[Json]) -> Webhook:
+    """Return events of Messenger or Instagram; each names its sender and recipient."""
+    entry = {"id": account.address, "time": int(time() * 1000), "messaging": list(events)}
+    document = {"object": _META_OBJECTS[account.provider], "entry": [entry]}
+    return whatsapp_body(account, json.dumps(document).encode())
+
+
+def direct_message(account: Account, sender: str, text: str, mid: str, at: datetime) -> Webhook:
+    """Return what a person with this id writes to a page or an Instagram account of ours."""
+    message = {"mid": mid, "text": text}
+    people = {"sender": {"id": sender}, "recipient": {"id": account.address}}
+    return messaging(account, [{**people, "timestamp": int(at.timestamp() * 1000), "message": message}])
 
 
 @dataclass(frozen=True, slots=True)

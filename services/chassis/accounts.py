@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from schemas.common import Channel
 from services.chassis.identifiers import InvalidIdentifier, normalise
 from services.chassis.secrets import BadSecret, Read, read_file, values
+from services.chassis.templates import Template, distinct
 
 _PHONE_CHANNELS = frozenset({Channel.SMS, Channel.VOICE})
 
@@ -43,6 +44,14 @@ class Account(BaseModel):
     """Most requests a second that a replica sends from it in the long run; default: the provider's."""
     burst: int | None = Field(default=None, ge=1)
     """Most requests sent at once after a pause; default: the provider's."""
+    templates: Annotated[tuple[Template, ...], AfterValidator(distinct)] = ()
+    """Texts approved beforehand, for Customers who have been silent for too long."""
+    help_text: StrictStr | None = Field(None, min_length=1, max_length=1600)
+    """What HELP is answered with; without it nothing, since providers answer by themselves."""
+
+    def template(self, name: str, language: str) -> Template | None:
+        """Return the template of that name and language."""
+        return next((each for each in self.templates if (each.name, each.language) == (name, language)), None)
 
     def valid(self, name: str) -> tuple[str, ...]:
         """Return every value of the secret that a request may be signed with now, the newest first."""

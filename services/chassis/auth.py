@@ -1,6 +1,7 @@
 """Who calls: Agents and services by asymmetric JWT (JWKS), visitors by a token of ours."""
 
 import asyncio
+import base64
 import json
 import time
 from collections.abc import Callable, Coroutine
@@ -22,6 +23,7 @@ from services.chassis.problems import Problem, unavailable
 from services.chassis.settings import Settings
 
 _ALGORITHMS = ["ES256", "EdDSA", "Ed25519", "RS256", "PS256"]
+_VISITORS_ALGORITHM = "HS256"
 _LEEWAY_SECONDS = 30
 _REFRESH_SECONDS = 300.0
 _RETRY_SECONDS = 5.0
@@ -152,12 +154,12 @@ class VisitorTokens:
     def issue(self, account: str, visitor_id: str, expires_at: datetime) -> str:
         """Return a token for one visitor of one widget."""
         claims = {"sub": visitor_id, "account": account, "use": "visitor", "exp": int(expires_at.timestamp())}
-        return jwt.encode({"alg": "HS256"}, claims, self._required())
+        return jwt.encode({"alg": _VISITORS_ALGORITHM}, claims, self._required())
 
     def read(self, token: str) -> Visitor:
         """Return the visitor. Raises Problem 401."""
         try:
-            claims = jwt.decode(token, self._required(), algorithms=["HS256"]).claims
+            claims = jwt.decode(token, self._required(), algorithms=[_VISITORS_ALGORITHM]).claims
             jwt.JWTClaimsRegistry(
                 exp={"essential": True}, use={"essential": True, "value": "visitor"}
             ).validate(claims)
@@ -201,7 +203,25 @@ async def visitor(request: Request) -> Visitor:
     return authenticator(request).visitors.read(_bearer(request))
 
 
+async def agent_or_visitor(request: Request) -> Principal | Visitor:
+    """FastAPI dependency: an Agent, or the visitor whose token (told by its algorithm) it is; or 401."""
+    token = _bearer(request)
+    if _algorithm(token) == _VISITORS_ALGORITHM:
+        return authenticator(request).visitors.read(token)
+    return await requires(Role.AGENT)(request)
+
+
+def _algorithm(token: str) -> object:
+    head = token.partition(".")[0]
+    try:
+        header = json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))
+    except (ValueError, RecursionError):
+        return None
+    return header.get("alg") if isinstance(header, dict) else None
+
+
 Agent = Annotated[Principal, Depends(requires(Role.AGENT))]
 Lead = Annotated[Principal, Depends(requires(Role.LEAD))]
 Admin = Annotated[Principal, Depends(requires(Role.ADMIN))]
 AVisitor = Annotated[Visitor, Depends(visitor)]
+Caller = Annotated[Principal | Visitor, Depends(agent_or_visitor)]

@@ -48,6 +48,8 @@ class Consumer:
     group: str
     handle: BatchHandler
     max_records: int = 500
+    only: bytes = b""
+    """Records without these bytes are not its business: passed over undecoded, as handled."""
     on_assigned: Callable[[Partitions], Awaitable[None]] | None = None
     """Called with all partitions now owned, before any of their records. Must not fail."""
     on_revoked: Callable[[Partitions], Awaitable[None]] | None = None

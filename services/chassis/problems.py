@@ -27,6 +27,7 @@ class Problem(Exception):  # noqa: N818  (RFC 9457's own word)
         errors: Sequence[Mapping[str, str]] | None = None,
         headers: Mapping[str, str] | None = None,
         state: str | None = None,
+        more: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(title)
         self.status = status
@@ -38,6 +39,7 @@ class Problem(Exception):  # noqa: N818  (RFC 9457's own word)
             "detail": detail,
             **({"errors": list(errors)} if errors else {}),
             **({"state": str(state)} if state else {}),
+            **(more or {}),
         }
 
 
@@ -46,9 +48,18 @@ def not_found(what: str) -> Problem:
     return Problem(404, "Not Found", f"{what} does not exist, or you may not see it")
 
 
-def conflict(detail: str, *, kind: str | None = None, state: str | None = None) -> Problem:
-    """409: the state does not allow it; `detail` names the state, and `state` is it alone."""
-    return Problem(409, "Conflict", detail, kind=kind, state=state)
+def conflict(
+    detail: str,
+    *,
+    kind: str | None = None,
+    state: str | None = None,
+    more: Mapping[str, object] | None = None,
+) -> Problem:
+    """409: the state does not allow it; `detail` names the state, and `state` is it alone.
+
+    `more` are members of the document beside RFC 9457's.
+    """
+    return Problem(409, "Conflict", detail, kind=kind, state=state, more=more)
 
 
 def invalid(field: str, message: str) -> Problem:

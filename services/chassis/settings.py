@@ -17,6 +17,17 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="host:port, several by comma")
     mongo_url: str = Field("mongodb://127.0.0.1:27017", description="MongoDB connection string")
     mongo_database: str = Field("parley", description="prefix of the databases, one per service")
+    blob_store: str = Field(
+        "gridfs:",
+        description="where files are kept: gridfs:, file:///directory, or s3://bucket/prefix?endpoint=…&region=…",
+    )
+    attachment_most_bytes: int = Field(
+        25_000_000, gt=0, description="largest file that is kept, whoever sends it"
+    )
+    attachment_refused_types: str = Field(
+        "application/x-executable",
+        description="types, told by the bytes, of files that are not kept, by comma",
+    )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on")
     public_url: str = Field(
@@ -48,6 +59,13 @@ class Settings(BaseSettings):
     )
     suspicion_seconds: float = Field(
         60.0, ge=0, description="while many records fail, dead letters wait so long for the consumer to halt"
+    )
+    outside_allowed_networks: str = Field(
+        "",
+        description="private networks (CIDR, by comma) that URLs named by others may lead to all the same",
+    )
+    outside_plain_http: bool = Field(
+        default=False, description="whether URLs named by others may be plain http"
     )
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="proxies whose X-Forwarded-For is believed, by comma; `*` for all"

@@ -229,8 +229,11 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
     def _decode(self, record: Record) -> Delivery | Failure | str:
         if not meant_for(record, self.consumer.group):
             return _FOR_OTHERS
+        value = record.value or b""
+        if self.consumer.only not in value:
+            return HANDLED
         try:
-            message = self._validate(record.value or b"")
+            message = self._validate(value)
         except (ValidationError, ValueError, RecursionError) as error:
             return Failure(f"undecodable:{type(error).__name__}", 1)
         return Delivery(record.topic, record.partition, record.offset, message)

@@ -1,7 +1,7 @@
 """HTTP routes: parse, authorise, call."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +15,12 @@ from services.chassis.idempotency import Commands as Once
 from services.chassis.pages import Limit, page
 from services.chassis.problems import Problem, invalid, not_yet
 from services.conversation.access import Access
-from services.conversation.commands import Commands, Reply
+from services.conversation.commands import Commands
 from services.conversation.domain import lifecycle
 from services.conversation.domain.model import Conversation
 from services.conversation.domain.rules import Inboxes
 from services.conversation.domain.table import Action
+from services.conversation.files import Files
 from services.conversation.inputs import (
     CloseInput,
     NoteInput,
@@ -29,6 +30,7 @@ from services.conversation.inputs import (
     TransferInput,
     TypingInput,
 )
+from services.conversation.permission import Reply
 from services.conversation.signals import Signals
 from services.conversation.store import Store, conversation_of
 from services.conversation.views import conversation_view, timeline_view, visitor_view
@@ -46,6 +48,7 @@ class Parts:
     commands: Commands
     once: Once
     inboxes: Inboxes
+    files: Files
     signals: Signals
 
 
@@ -101,7 +104,10 @@ def _reads(parts: Parts) -> APIRouter:
         caller: Agent, customer_id: str, limit: Limit = 50, cursor: str | None = None
     ) -> dict[str, Any]:
         await parts.access.customer(caller, customer_id)
-        return await page(store.timeline, {"home": customer_id}, TIMELINE_ORDER, limit, cursor, timeline_view)
+        found = await page(
+            store.timeline, {"home": customer_id}, TIMELINE_ORDER, limit, cursor, timeline_view
+        )
+        return await parts.files.described(found)
 
     @router.get("/v1/webchat/{account}/messages")
     async def visitor_messages(
@@ -110,7 +116,8 @@ def _reads(parts: Parts) -> APIRouter:
         if visitor.account != account:
             raise Problem(403, "Forbidden", f"the token is for the widget {visitor.account}")
         own = {"account": account, "address": visitor.visitor_id, "channel": "chat"}
-        return await page(store.timeline, own, TIMELINE_ORDER, limit, cursor, visitor_view)
+        found = await page(store.timeline, own, TIMELINE_ORDER, limit, cursor, visitor_view)
+        return await parts.files.described(found)
 
     return router
 
@@ -122,7 +129,8 @@ def _words(parts: Parts) -> APIRouter:
     async def reply(request: Request, caller: Agent, conversation_id: str, body: ReplyInput) -> Response:
         async def run(command: UUID) -> Answer:
             found = await parts.access.conversation(caller, conversation_id)
-            message = await parts.commands.reply(found, caller, command, Reply(body.text, body.channel))
+            wanted = await _wanted(parts, caller, body)
+            message = await parts.commands.reply(found, caller, command, wanted)
             return Answer(202, {"message_id": str(message)})
 
         return await parts.once.once(request, caller.subject, body.model_dump(mode="json"), run)
@@ -133,7 +141,7 @@ def _words(parts: Parts) -> APIRouter:
             await parts.access.customer(caller, customer_id)
             own = await parts.access.inboxes(caller)
             seen = [inbox for name, inbox in parts.inboxes.items() if own is None or name in own]
-            wanted = Reply(body.text, body.channel)
+            wanted = await _wanted(parts, caller, body)
             sent = await parts.commands.message(customer_id, caller, command, wanted, seen)
             return Answer(202, {"message_id": str(sent)})
 
@@ -149,6 +157,11 @@ def _words(parts: Parts) -> APIRouter:
         return await parts.once.once(request, caller.subject, body.model_dump(mode="json"), run)
 
     return router
+
+
+async def _wanted(parts: Parts, caller: Principal, body: ReplyInput) -> Reply:
+    files = await parts.files.uploaded(caller, [str(each.id) for each in body.attachments])
+    return replace(body.wanted, attachments=tuple(file.attachment() for file in files))
 
 
 def _signals(parts: Parts) -> APIRouter:

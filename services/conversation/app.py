@@ -5,6 +5,8 @@ from functools import partial
 from fastapi import FastAPI
 
 from schemas.topics import MESSAGES_IDENTIFIED
+from services.chassis.attachments import Attachments
+from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.idempotency import Commands as Once
@@ -17,12 +19,15 @@ from services.conversation.access import Access
 from services.conversation.api import Parts, routes
 from services.conversation.commands import Commands
 from services.conversation.domain.timers import next_due
+from services.conversation.files import Files
+from services.conversation.files import routes as file_routes
 from services.conversation.handlers import Threads
 from services.conversation.loops import count_current, fire_timers, sweep_outboxes
 from services.conversation.settings import ConversationSettings
 from services.conversation.signals import Signals
 from services.conversation.store import Store
 from services.conversation.subscribers import consumers
+from services.conversation.wording import Wordings
 
 NAME = "conversation"
 
@@ -34,17 +39,23 @@ def build_app(
     database: Database | None = None,
     clock: Clock = utc_now,
 ) -> FastAPI:
-    """Return the service's application."""
+    """Return the service's application. Raises AccountsError for an accounts file it cannot use."""
     settings = settings or ConversationSettings()
     publisher = publisher or KafkaPublisher(settings, NAME)
     database = database if database is not None else connect(settings, NAME)
+    shared = shared_database(settings)
+    attachments = Attachments(shared, blob_store(settings, shared))
     inboxes = load_inboxes(settings.agents_file)
+    wordings = Wordings(settings.accounts_file)
     store = Store(database, publisher, clock)
     threads = Threads(store, inboxes, next_due, clock)
     access = Access(store)
+    files = Files(attachments, store, access)
     once = Once(database, clock)
-    commands = Commands(threads, settings.decision_wait_seconds)
+    commands = Commands(threads, settings.decision_wait_seconds, wordings)
 
+    router = routes(Parts(store, access, commands, once, inboxes, files, Signals(publisher, clock)))
+    router.include_router(file_routes(files, once, settings, clock))
     service: Service
 
     def stage() -> Stage:
@@ -53,17 +64,19 @@ def build_app(
     service = Service(
         name=NAME,
         settings=settings,
-        router=routes(Parts(store, access, commands, once, inboxes, Signals(publisher, clock))),
+        router=router,
         publisher=publisher,
         database=database,
-        consumers=consumers(threads, access, clock),
-        on_start=[store.prepare, once.prepare],
+        consumers=consumers(threads, access, clock, wordings.help_text),
+        on_start=[store.prepare, once.prepare, attachments.prepare],
+        on_stop=[shared.client.close],
         loops=[
             partial(
                 every, settings.timer_interval_seconds, fire_timers(threads, store, stage, settings), "timers"
             ),
             partial(every, 1.0, sweep_outboxes(store, stage, settings, clock), "outbox"),
             partial(every, 15.0, count_current(store), "measures"),
+            partial(every, settings.accounts_reload_seconds, wordings.look, "accounts"),
         ],
     )
     return build(service)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from schemas import ids
@@ -17,22 +16,17 @@ from services.conversation.domain.draft import Draft
 from services.conversation.domain.model import Conversation, Route, Thread
 from services.conversation.domain.table import ALLOWED, Action
 from services.conversation.handlers import Threads
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What to send."""
-
-    text: str
-    channel: Channel | None = None
+from services.conversation.permission import Reply, words_of
+from services.conversation.wording import Wordings
 
 
 class Commands:
     """Each method checks who, checks the status, and changes one thread."""
 
-    def __init__(self, threads: Threads, decision_wait_seconds: float) -> None:
+    def __init__(self, threads: Threads, decision_wait_seconds: float, wordings: Wordings) -> None:
         self._threads = threads
         self._wait = decision_wait_seconds
+        self._wordings = wordings
 
     async def change(
         self, conversation: Conversation, command: UUID, action: Action, apply: Callable[[Draft], None]
@@ -66,7 +60,7 @@ class Commands:
 
         def apply(draft: Draft) -> None:
             _may_reply(draft.conversation, caller)
-            _reply(draft, caller, message_id, reply)
+            self._reply(draft, caller, message_id, reply)
 
         await self.change(conversation, command, Action.REPLY, apply)
         return message_id
@@ -95,10 +89,26 @@ class Commands:
                 channel, route = _route(draft.thread, reply.channel)
                 inbox = own.get(current.inbox if current else "") or next(iter(own.values()))
                 lifecycle.start_by_agent(draft, inbox, channel, route, caller.subject)
-            _reply(draft, caller, message_id, reply)
+            self._reply(draft, caller, message_id, reply)
 
         await self._threads.command(customer_id, command, decide)
         return message_id
+
+    def _reply(self, draft: Draft, caller: Principal, message_id: UUID, reply: Reply) -> None:
+        channel, route = _route(draft.thread, reply.channel)
+        templates = self._wordings.of(route.provider, route.account).templates
+        words = words_of(reply, draft.thread, channel, route, templates, draft.now)
+        replies.reply(
+            draft,
+            message_id=message_id,
+            agent=caller.subject,
+            channel=channel,
+            route=route,
+            text=words.text,
+            attachments=words.attachments,
+            template=words.template,
+            human_agent=words.human_agent,
+        )
 
     async def note(self, conversation: Conversation, caller: Principal, command: UUID, text: str) -> UUID:
         """Write an internal note; returns its id. Closed Conversations take notes too."""
@@ -217,13 +227,6 @@ def _may_reply(conversation: Conversation, caller: Principal) -> None:
     other = conversation.agent not in (None, caller.subject)
     if conversation.status is Status.OPEN and other and not caller.may(Role.LEAD):
         raise Problem(403, "Forbidden", f"the Conversation is with {conversation.agent}; take it first")
-
-
-def _reply(draft: Draft, caller: Principal, message_id: UUID, reply: Reply) -> None:
-    channel, route = _route(draft.thread, reply.channel)
-    replies.reply(
-        draft, message_id=message_id, agent=caller.subject, channel=channel, route=route, text=reply.text
-    )
 
 
 def _route(thread: Thread, wanted: Channel | None) -> tuple[Channel, Route]:

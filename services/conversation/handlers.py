@@ -16,7 +16,13 @@ from services.chassis.inboxes import Inbox
 from services.chassis.logging import log
 from services.conversation.domain.draft import Caused, Draft, RowPatch, TimelineRow
 from services.conversation.domain.model import KEPT_COMMANDS, Conversation, Thread
-from services.conversation.domain.rules import Inboxes, Rule, UnknownInboxError, UnknownMessageError
+from services.conversation.domain.rules import (
+    Inboxes,
+    Known,
+    Rule,
+    UnknownInboxError,
+    UnknownMessageError,
+)
 from services.conversation.domain.timers import tick
 
 MOST_TRIES = 50
@@ -62,8 +68,8 @@ class ThreadStore(Protocol):
     async def load(self, customer_ids: Sequence[str]) -> dict[str, Loaded]:
         """Return the threads, new ones for Customers without."""
 
-    async def rows(self, row_ids: Sequence[str]) -> dict[str, int]:
-        """Return `status_seq` of the timeline rows that exist."""
+    async def rows(self, row_ids: Sequence[str]) -> dict[str, Known]:
+        """Return the timeline rows that exist."""
 
     async def save(
         self, changed: Sequence[Loaded], next_due: Callable[[Thread], datetime | None]
@@ -120,16 +126,12 @@ class Threads:
         raise TimeoutError
 
     def _apply_one(
-        self, rule: Rule, delivery: Delivery, loaded: Mapping[str, Loaded], known: Mapping[str, int]
+        self, rule: Rule, delivery: Delivery, loaded: Mapping[str, Loaded], known: Mapping[str, Known]
     ) -> Outcome:
         message = delivery.message
         item = loaded[message.customer_id]
         row_id = rule.row_id(message)
-        seen = (
-            max((rows[row_id] for rows in (known, item.rows) if row_id in rows), default=None)
-            if row_id
-            else None
-        )
+        seen = _seen(known.get(row_id), item.rows.get(row_id)) if row_id else None
         draft = Draft(
             item.thread,
             message.id,
@@ -211,3 +213,10 @@ class Threads:
         saved = [item for item in changed if item.thread.customer_id not in lost]
         await self.store.drain(saved)
         return len(saved)
+
+
+def _seen(written: Known | None, waiting: int | None) -> Known | None:
+    """Return the row as written, or as it waits in the outbox, whichever is newer."""
+    if written is None:
+        return None if waiting is None else Known(waiting)
+    return written if waiting is None else replace(written, status_seq=max(written.status_seq, waiting))

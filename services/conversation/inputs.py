@@ -1,11 +1,13 @@
 """Bodies of conversation's routes."""
 
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from schemas.common import Attachment, Channel
+from schemas.common import Channel
 from services.chassis.text import clean
+from services.conversation.permission import Reply, TemplateAsked
 
 LONGEST_TEXT = 50_000
 
@@ -32,12 +34,47 @@ class Input(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ReplyInput(Input):
-    """A reply. `attachments` and `template` come with the channels that can send them."""
+class Uploaded(Input):
+    """A file that the caller has uploaded."""
 
-    text: Text
+    id: UUID
+
+
+Short = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(clean)]
+Parameter = Annotated[str, StringConstraints(max_length=1024), AfterValidator(clean)]
+
+
+class TemplateInput(Input):
+    """A template of the account; the language may be left out where there is one only."""
+
+    name: Short
+    language: Short | None = None
+    parameters: tuple[Parameter, ...] = Field(default=(), max_length=100)
+
+
+class ReplyInput(Input):
+    """A reply: `text`, which may have files, or a `template`."""
+
+    text: Text | None = None
     channel: Channel | None = None
-    attachments: tuple[Attachment, ...] = Field(default=(), max_length=0)
+    attachments: tuple[Uploaded, ...] = Field(default=(), max_length=10)
+    template: TemplateInput | None = None
+
+    @model_validator(mode="after")
+    def _says_something_once(self) -> "ReplyInput":
+        if (self.text is None) == (self.template is None):
+            message = "give either a text or a template"
+            raise ValueError(message)
+        if self.template is not None and self.attachments:
+            message = "files go with a text, not with a template"
+            raise ValueError(message)
+        return self
+
+    @property
+    def wanted(self) -> Reply:
+        """What is to be sent, without the files."""
+        asked = TemplateAsked(**self.template.model_dump()) if self.template else None
+        return Reply(self.text or "", self.channel, asked)
 
 
 class NoteInput(Input):

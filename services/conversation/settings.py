@@ -11,6 +11,9 @@ class ConversationSettings(Settings):
     timer_interval_seconds: float = Field(0.5, gt=0, description="pause between looks for due timers")
     timer_batch: int = Field(500, gt=0, description="threads whose timers fire in one round")
     outbox_age_seconds: float = Field(3.0, gt=0, description="age at which left-over effects are carried out")
+    body_timeout_seconds: float = Field(
+        60.0, gt=0, description="longest time an Agent may take to upload a file"
+    )
     decision_wait_seconds: float = Field(
         10.0, gt=0, description="longest wait of take and transfer for the router"
     )

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateOne
 
+from schemas.common import Channel, Identifier
 from schemas.conversations import ConversationEvent, Status
 from schemas.envelope import Envelope
 from schemas.outbound import MessageSend
@@ -16,12 +17,15 @@ from services.chassis.broker import Publisher, partition_of
 from services.chassis.clock import Clock, utc_now
 from services.chassis.mongo import Database, Document, bulk
 from services.chassis.outbox import Effect, Outbox, Publish, Row, from_document, to_document
+from services.conversation.domain.consent import Line
 from services.conversation.domain.draft import Caused, RowPatch, TimelineRow
 from services.conversation.domain.model import Conversation, Thread
+from services.conversation.domain.rules import Known
 from services.conversation.handlers import Loaded
 
 _THREADS = TypeAdapter(Thread)
 _CONVERSATIONS = TypeAdapter(Conversation)
+_KNOWN = {"status_seq": 1, "channel": 1, "account": 1, "to": 1}
 
 
 class Store:
@@ -65,6 +69,7 @@ class Store:
                     name="by_visitor",
                     partialFilterExpression={"channel": "chat"},
                 ),
+                IndexModel([("attachments.id", ASCENDING)], name="by_attachment", sparse=True),
             ]
         )
 
@@ -77,12 +82,12 @@ class Store:
             loaded[document["_id"]] = _loaded(document)
         return loaded
 
-    async def rows(self, row_ids: Sequence[str]) -> dict[str, int]:
-        """Return `status_seq` of the timeline rows that exist."""
+    async def rows(self, row_ids: Sequence[str]) -> dict[str, Known]:
+        """Return the timeline rows that exist."""
         if not row_ids:
             return {}
-        found = self.timeline.find({"_id": {"$in": list(row_ids)}}, {"status_seq": 1})
-        return {row["_id"]: row.get("status_seq", 0) async for row in found}
+        found = self.timeline.find({"_id": {"$in": list(row_ids)}}, _KNOWN)
+        return {row["_id"]: Known(row.get("status_seq", 0), _line(row)) async for row in found}
 
     async def save(
         self, changed: Sequence[Loaded], next_due: Callable[[Thread], datetime | None]
@@ -141,6 +146,11 @@ class Store:
         document = await self.conversations.find_one({"_id": conversation_id})
         return _CONVERSATIONS.validate_python(document["state"]) if document else None
 
+    async def message_with(self, attachment_id: str) -> Document | None:
+        """Return the timeline item that shows this attachment."""
+        fields = dict.fromkeys(("conversation_id", "home", "channel", "account", "address"), 1)
+        return await self.timeline.find_one({"attachments.id": attachment_id}, fields)
+
     async def has_conversation(self, customer_id: str, inboxes: Sequence[str] | None) -> bool:
         """Return whether the Customer has or had a Conversation, in one of `inboxes` if these are given."""
         query: Document = {"customer_id": customer_id}
@@ -189,6 +199,14 @@ class Store:
 def conversation_of(document: Document) -> Conversation:
     """Return the Conversation stored in a document of the `conversations` collection."""
     return _CONVERSATIONS.validate_python(document["state"])
+
+
+def _line(row: Document) -> Line | None:
+    to = row.get("to")
+    if to is None:
+        return None
+    address = Identifier.model_validate(to["address"])
+    return Line(to["provider"], row["account"], Channel(row["channel"]), address)
 
 
 def _loaded(document: Document) -> Loaded:

@@ -19,17 +19,18 @@ from services.chassis.delivery import HANDLED, BatchHandler, Consumer, Delivery,
 from services.chassis.logging import log
 from services.conversation import metrics
 from services.conversation.access import Access
-from services.conversation.domain.rules import ATTACH, ROUTE, SHOW_DELIVERY, Rule
+from services.conversation.domain.rules import ROUTE, SHOW_DELIVERY, HelpText, Rule, attach
 from services.conversation.handlers import Threads
 
 GROUP = "conversation"
-RULES = ((MESSAGES_IDENTIFIED, ATTACH), (ROUTING_DECISIONS, ROUTE), (MESSAGES_STATUS, SHOW_DELIVERY))
+RULES = ((ROUTING_DECISIONS, ROUTE), (MESSAGES_STATUS, SHOW_DELIVERY))
 
 
-def consumers(threads: Threads, access: Access, clock: Clock) -> list[Consumer]:
+def consumers(threads: Threads, access: Access, clock: Clock, help_text: HelpText) -> list[Consumer]:
     """Return the table of consumers."""
+    rules = ((MESSAGES_IDENTIFIED, attach(help_text)), *RULES)
     handlers: list[tuple[Topic, BatchHandler]] = [
-        *((topic, _applying(threads, rule, clock)) for topic, rule in RULES),
+        *((topic, _applying(threads, rule, clock)) for topic, rule in rules),
         (AGENTS_EVENTS, access.learn),
         (CUSTOMERS_EVENTS, access.meet),
     ]

@@ -7,7 +7,7 @@ from schemas.envelope import rfc3339
 from services.chassis.mongo import Document
 from services.conversation.domain.model import Conversation
 
-_HIDDEN = {"_id", "home", "seq", "status_seq", "text_raw", "address"}
+_HIDDEN = {"_id", "home", "seq", "status_seq", "text_raw", "address", "to"}
 
 
 def conversation_view(conversation: Conversation) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def visitor_view(row: Document) -> dict[str, Any]:
         "at": rfc3339(row["at"]),
         "direction": row["direction"],
         "text": row["text"],
-        "attachments": row.get("attachments", []),
+        "attachments": [dict(each) for each in row.get("attachments", [])],
         "status": row["status"],
     }
 

@@ -4,21 +4,29 @@ from datetime import timedelta
 from functools import partial
 from uuid import uuid4
 
+import httpx
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from services.chassis.accounts_file import AccountsFile
-from services.chassis.blobs import Blobs
+from services.chassis.attachments import Attachments
+from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.loops import every
 from services.chassis.mongo import connect
+from services.chassis.outside import outside_client
 from services.chassis.service import Service, build
+from services.chassis.uploads import refused_types
 from services.ingest import api, webchat_api
+from services.ingest.fetching import Fetching
 from services.ingest.front import Front
 from services.ingest.handlers import Intake
+from services.ingest.loops import count_waiting, forget_uploads
 from services.ingest.settings import IngestSettings
-from services.ingest.store import MongoVisitors
+from services.ingest.sources import Downloads
+from services.ingest.store import FetchJobs, MongoVisitors
+from services.ingest.subscribers import consumers
 from services.ingest.taking import Taking
 from services.ingest.visitors import Visitors, random_visitor_id
 
@@ -27,13 +35,28 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     """Return the service's ASGI application. Raises AccountsError for an accounts file it cannot use."""
     settings = settings or IngestSettings()
     database = connect(settings, "ingest")
+    shared = shared_database(settings)
+    blobs = blob_store(settings, shared)
+    attachments = Attachments(shared, blobs)
+    accounts = AccountsFile(settings.accounts_file, "ingest", settings.provider_api_base)
     publisher = KafkaPublisher(settings, "ingest")
     store = MongoVisitors(database)
-    accounts = AccountsFile(settings.accounts_file, "ingest")
-    intake = Intake(accounts.accounts, publisher, Blobs(database), clock, uuid4)
+    intake = Intake(accounts.accounts, publisher, blobs, clock, uuid4)
     accounts.follow(intake.learn)
     taking = Taking(intake, settings)
     visitors = Visitors(store, timedelta(days=settings.visitor_lifetime_days), random_visitor_id)
+    outside, providers = outside_client(settings), httpx.AsyncClient(trust_env=False)
+    jobs = FetchJobs(attachments)
+    fetching = Fetching(
+        jobs,
+        blobs,
+        accounts.accounts,
+        Downloads(outside, providers, settings.attachment_most_bytes, settings.fetch_seconds),
+        settings,
+        refused_types(settings),
+        clock,
+    )
+    accounts.follow(fetching.follow)
 
     def front(app: ASGIApp) -> Front:
         made = Front(app, taking)
@@ -44,19 +67,28 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
         Service(
             name="ingest",
             settings=settings,
-            router=routes(taking, visitors, settings),
+            router=routes(taking, visitors, attachments, settings),
             front=front,
             publisher=publisher,
             database=database,
-            on_start=[store.prepare],
-            loops=[partial(every, settings.accounts_reload_seconds, accounts.look, "accounts")],
+            consumers=consumers(fetching),
+            on_start=[store.prepare, attachments.prepare],
+            loops=[
+                fetching.run,
+                partial(every, settings.accounts_reload_seconds, accounts.look, "accounts"),
+                partial(every, 15.0, count_waiting(jobs), "files to fetch"),
+                partial(every, 600.0, forget_uploads(attachments, settings, clock), "unused uploads"),
+            ],
+            on_stop=[outside.aclose, providers.aclose, shared.client.close],
         )
     )
 
 
-def routes(taking: Taking, visitors: Visitors, settings: IngestSettings) -> APIRouter:
+def routes(
+    taking: Taking, visitors: Visitors, attachments: Attachments, settings: IngestSettings
+) -> APIRouter:
     """Return all routes; the visitors' come first, their paths being the narrower ones."""
     router = APIRouter()
-    router.include_router(webchat_api.build_router(taking.intake, visitors, settings))
+    router.include_router(webchat_api.build_router(taking.intake, visitors, attachments, settings))
     router.include_router(api.build_router(taking))
     return router

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 RECEIVED = Counter(
     "parley_ingest_received_webhooks_total", "Requests that came in, by provider", ["provider"]
@@ -31,10 +31,20 @@ SECONDS = Histogram(
 )
 
 
+ATTACHMENTS = Counter(
+    "parley_ingest_attachments_total",
+    "Tries to fetch a file of a message: stored, postponed, refused",
+    ["provider", "outcome"],
+)
+WAITING = Gauge("parley_ingest_attachments_waiting", "Files that are still to be fetched, by any replica")
+
+
 def prepare(providers: Iterable[str]) -> None:
     """Show at zero what alerts watch: a counter that is born at 1 shows no increase."""
     for provider in providers:
         RECEIVED.labels(provider)
         QUARANTINED.labels(provider)
+        for outcome in ("stored", "postponed", "refused"):
+            ATTACHMENTS.labels(provider, outcome)
         for reason in ("forged", "unavailable"):
             REFUSED.labels(provider, reason)

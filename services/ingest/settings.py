@@ -8,6 +8,29 @@ from services.chassis.settings import Settings
 class IngestSettings(Settings):
     """Read from environment variables of the same names in upper case."""
 
+    provider_api_base: str | None = Field(
+        None, description="base of all providers' APIs (`<base>/<provider>`); unset: their own"
+    )
+    fetches_at_once: int = Field(16, gt=0, description="files fetched at a time, per replica")
+    fetches_per_provider: int = Field(4, gt=0, description="of these, files of one provider")
+    fetch_seconds: float = Field(60.0, gt=0, description="longest time for fetching one file")
+    fetch_poll_seconds: float = Field(
+        1.0, gt=0, description="pause between looks for files that are due again"
+    )
+    fetch_retry_first_seconds: float = Field(
+        2.0, gt=0, description="pause after the first failed try; doubles"
+    )
+    fetch_retry_most_seconds: float = Field(600.0, gt=0, description="longest pause between tries")
+    fetch_limit_seconds: float = Field(
+        21_600.0, gt=0, description="age of a message at which its files are given up"
+    )
+    unused_upload_hours: float = Field(
+        24.0, gt=0, description="after so long an uploaded file that no message has is deleted"
+    )
+    webchat_uploads_burst: int = Field(20, gt=0, description="files a chat visitor may upload at once")
+    webchat_uploads_per_minute: float = Field(
+        10, gt=0, description="files a chat visitor may upload a minute after that"
+    )
     body_timeout_seconds: float = Field(
         30.0, gt=0, description="longest time a sender may take to send a request's body"
     )

@@ -1,11 +1,16 @@
-"""Visitors in MongoDB. They are forgotten when their token ends."""
+"""Visitors in MongoDB, forgotten when their token ends; and files that are to be fetched."""
 
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, ReturnDocument, UpdateOne
 
 from schemas.common import Identifier
-from services.chassis.mongo import Database
+from services.chassis.attachments import Attachments, File, State, document_of
+from services.chassis.mongo import Database, bulk
+from services.ingest.attachments import Job, Place
+from services.ingest.fetching import Stored
 from services.ingest.visitors import VisitorRecord
 
 
@@ -44,3 +49,93 @@ class MongoVisitors:
             found["name"],
             found["claimed_email"],
         )
+
+
+class FetchJobs:
+    """Files to fetch, in the shared collection `attachments`; see fetching.Jobs.
+
+    `due` is there as long as the file is pending. A claim moves it to the end of the lease, so what a
+    replica leaves behind comes up by itself.
+    """
+
+    def __init__(self, attachments: Attachments) -> None:
+        self._collection = attachments.collection
+
+    async def add(self, jobs: Sequence[Job]) -> None:
+        """Remember those that are new."""
+        operations = []
+        for job in jobs:
+            file = File(job.id, State.PENDING, "message", job.content_type, job.filename)
+            fields = {name: value for name, value in document_of(file).items() if name != "_id"}
+            known: dict[str, Any] = {
+                **fields,
+                "due": job.created_at,
+                "provider": job.provider,
+                "attempts": 0,
+                "job": {
+                    "account": job.account,
+                    "place": job.place.value,
+                    "where": job.where,
+                    "index": job.index,
+                    "created_at": job.created_at,
+                },
+            }
+            operations.append(UpdateOne({"_id": job.id}, {"$setOnInsert": known}, upsert=True))
+        await bulk(self._collection, operations)
+
+    async def claim(self, now: datetime, lease: timedelta, busy: Sequence[str]) -> Job | None:
+        """Give one that is due, of a provider that is not `busy`."""
+        row = await self._collection.find_one_and_update(
+            {"due": {"$lte": now}, "provider": {"$nin": list(busy)}},
+            {"$set": {"due": now + lease}, "$inc": {"attempts": 1}},
+            sort=[("due", ASCENDING)],
+            return_document=ReturnDocument.AFTER,
+        )
+        if row is None:
+            return None
+        return Job(
+            id=row["_id"],
+            provider=row["provider"],
+            content_type=row["content_type"],
+            filename=row["filename"],
+            attempts=row["attempts"],
+            **{**row["job"], "place": Place(row["job"]["place"])},
+        )
+
+    async def postpone(self, job: Job, due: datetime) -> None:
+        """Try it again at `due`."""
+        await self._collection.update_one(_pending(job), {"$set": {"due": due}})
+
+    async def stored(self, job: Job, stored: Stored) -> bool:
+        """Conclude it; False when it was concluded before."""
+        file = File(
+            job.id,
+            State.STORED,
+            "message",
+            stored.content_type,
+            stored.filename,
+            stored.blob.size,
+            stored.blob,
+        )
+        return await self._concluded(job, file)
+
+    async def refused(self, job: Job, reason: str) -> None:
+        """Conclude it without a file."""
+        await self._concluded(
+            job, File(job.id, State.REFUSED, "message", job.content_type, job.filename, reason=reason)
+        )
+
+    async def _concluded(self, job: Job, file: File) -> bool:
+        fields = {name: value for name, value in document_of(file).items() if name != "_id"}
+        done = await self._collection.update_one(
+            _pending(job), {"$set": fields, "$unset": {"due": "", "job": ""}}
+        )
+        return bool(done.matched_count)
+
+    async def waiting(self) -> int:
+        """Return how many files are still to be fetched."""
+        return int(await self._collection.count_documents({"due": {"$exists": True}}))
+
+
+def _pending(job: Job) -> dict[str, Any]:
+    return {"_id": job.id, "state": State.PENDING.value}

@@ -10,12 +10,12 @@ from starlette.types import Receive, Scope
 
 from schemas.topics import WEBHOOKS_QUARANTINE
 from services.chassis.accounts import Account
+from services.chassis.body import read_body
 from services.chassis.faults import is_transient
 from services.chassis.logging import log
 from services.chassis.overdue import Limit
 from services.chassis.problems import Problem, unavailable
 from services.ingest import metrics
-from services.ingest.body import read_body
 from services.ingest.channels.registry import PROVIDERS, Provider
 from services.ingest.handlers import Intake, Taken
 from services.ingest.settings import IngestSettings

@@ -1,22 +1,27 @@
-"""Routes for chat visitors: a session, and messages under its token. Public, so limited in rate."""
+"""Routes for chat visitors: a session, and messages and files under its token. Public, so limited in rate."""
 
 import math
 import time
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
+from schemas.common import Attachment
 from schemas.envelope import rfc3339
 from schemas.signals import VisitorTyping
 from services.chassis.accounts import Account
+from services.chassis.attachments import Attachments
+from services.chassis.attachments import visitors as visitors_files
 from services.chassis.auth import Visitor, authenticator, unauthorized
 from services.chassis.auth import visitor as bearer_of_visitor
+from services.chassis.body import read_body
 from services.chassis.faults import is_transient
 from services.chassis.overdue import Limit
-from services.chassis.problems import Problem, not_found, not_yet, unavailable
-from services.ingest.body import read_body
+from services.chassis.problems import Problem, invalid, not_found, not_yet, unavailable
+from services.chassis.uploads import keep, read_upload
 from services.ingest.channels import webchat
 from services.ingest.channels.shapes import read_json
 from services.ingest.handlers import Intake
@@ -29,17 +34,21 @@ from services.ingest.webhook import BadItem
 _LIMIT_BYTES = 1_000_000
 _SIGNALS_BURST, _SIGNALS_PER_MINUTE = 30, 60
 _BASE = "/v1/webchat/{account}"
-_LATER = frozenset({"attachments", "read", "rating"})
+_LATER = frozenset({"read", "rating"})
 Body = TypeVar("Body", bound=BaseModel)
+Result = TypeVar("Result")
 
 
-def build_router(intake: Intake, visitors: Visitors, settings: IngestSettings) -> APIRouter:
+def build_router(
+    intake: Intake, visitors: Visitors, attachments: Attachments, settings: IngestSettings
+) -> APIRouter:
     """Return the visitors' routes."""
     router = APIRouter()
     sessions = RateLimit(settings.webchat_sessions_burst, settings.webchat_sessions_per_minute)
     signals = RateLimit(_SIGNALS_BURST, _SIGNALS_PER_MINUTE)
     slow = Limit(settings.body_timeout_seconds)
     messages = RateLimit(settings.webchat_messages_burst, settings.webchat_messages_per_minute)
+    uploads = RateLimit(settings.webchat_uploads_burst, settings.webchat_uploads_per_minute)
 
     @router.post(f"{_BASE}/sessions", status_code=201, openapi_extra=webchat.schema(webchat.SessionRequest))
     async def start_session(account: str, request: Request) -> Response:
@@ -65,9 +74,30 @@ def build_router(intake: Intake, visitors: Visitors, settings: IngestSettings) -
             posted = await _body(request, webchat.ChatMessage, slow)
             known = await _known(visitors, visitor)
             identifiers, name = (known.identifiers, known.name) if known else ((), None)
-            item = webchat.message(posted, visitor.visitor_id, identifiers, name, arrival)
+            files = await _files(attachments, visitor, [str(each.id) for each in posted.attachments])
+            item = webchat.message(posted, visitor.visitor_id, identifiers, name, arrival, files)
             await published(webchat.PROVIDER, arrival, lambda: intake.publish([item], arrival))
             return JSONResponse({"message_id": item.id}, 202)
+
+    @router.post(f"{_BASE}/attachments", status_code=201)
+    async def upload(account: str, request: Request) -> Response:
+        """Take a file of the visitor's, as the body or in a form."""
+        with counted(webchat.PROVIDER):
+            visitor = await _visitor(request, _widget(intake, account))
+            _spare(uploads, visitor.visitor_id)
+            sent = await read_upload(request, settings, slow)
+            owner = visitors_files(visitor.account, visitor.visitor_id)
+            file = await _kept(
+                keep(
+                    sent,
+                    file_id=intake.new_id(),
+                    owner=owner,
+                    attachments=attachments,
+                    settings=settings,
+                    at=intake.clock(),
+                )
+            )
+            return JSONResponse(file.attachment().shown(), 201)
 
     @router.post(f"{_BASE}/typing", status_code=204, openapi_extra=webchat.schema(webchat.Typing))
     async def post_typing(account: str, request: Request) -> Response:
@@ -79,7 +109,7 @@ def build_router(intake: Intake, visitors: Visitors, settings: IngestSettings) -
             await _told(intake, webchat.typing(asked, visitor.visitor_id, intake.arrival(widget)))
             return Response(status_code=204)
 
-    @router.post(f"{_BASE}/{{action}}", summary="attachments, read, rating: in a later version")
+    @router.post(f"{_BASE}/{{action}}", summary="read, rating: in a later version")
     async def later(account: str, action: str, request: Request) -> Response:
         with counted(webchat.PROVIDER):
             await _visitor(request, _widget(intake, account))
@@ -123,6 +153,26 @@ async def _started(
     except Exception as error:
         if is_transient(error):
             raise unavailable("the visitors' store") from error
+        raise
+
+
+async def _files(attachments: Attachments, visitor: Visitor, ids: list[str]) -> tuple[Attachment, ...]:
+    """Return the visitor's own uploads. Raises Problem 422 for another's, or none at all."""
+    if not ids:
+        return ()
+    files = await _kept(attachments.own(visitors_files(visitor.account, visitor.visitor_id), ids))
+    if files is None:
+        raise invalid("attachments", "must be ids of files that this visitor has uploaded")
+    await _kept(attachments.use(files))
+    return tuple(file.attachment() for file in files)
+
+
+async def _kept(work: Awaitable[Result]) -> Result:
+    try:
+        return await work
+    except Exception as error:
+        if is_transient(error):
+            raise unavailable("the store of files") from error
         raise
 
 

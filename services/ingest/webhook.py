@@ -9,7 +9,8 @@ from urllib.parse import unquote
 from uuid import UUID
 
 from schemas.envelope import rfc3339
-from schemas.inbound import DeliveryReported, MessageReceived
+from schemas.inbound import DeliveryEcho, DeliveryReported, DeliveryWatermark, MessageReceived
+from schemas.topics import MESSAGES_DELIVERY
 from services.chassis.accounts import Account, Accounts
 
 
@@ -91,15 +92,17 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A delivery report to publish under `key`: `value` is its record."""
+    """A provider's word on messages of ours, to publish under `key`: `value` is its record."""
 
     value: bytes
     key: str
 
     @property
-    def record(self) -> DeliveryReported:
+    def record(self) -> DeliveryReported | DeliveryWatermark | DeliveryEcho:
         """The record as whoever consumes it reads it."""
-        return DeliveryReported.model_validate_json(self.value)
+        record: DeliveryReported | DeliveryWatermark | DeliveryEcho
+        record = MESSAGES_DELIVERY.adapter.validate_json(self.value)
+        return record
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ import httpx
 from fastapi import FastAPI
 
 from services.chassis.accounts_file import AccountsFile
+from services.chassis.attachments import Attachments
+from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.loops import every
@@ -16,13 +18,17 @@ from services.notifier import metrics
 from services.notifier.access import Access
 from services.notifier.accounts_api import routes as accounts_routes
 from services.notifier.api import Parts, routes
-from services.notifier.channels.registry import SENDERS
+from services.notifier.channels.registry import SENDERS, kind_of
+from services.notifier.consents import Consents
 from services.notifier.feed.hub import Hub
 from services.notifier.feed.items import Item
 from services.notifier.feed.log import Log
 from services.notifier.feed.positions import Position
 from services.notifier.feed.resume import Resume
 from services.notifier.feed.stream import Streams
+from services.notifier.files import PATH as FILES_PATH
+from services.notifier.files import Links, StoredFiles
+from services.notifier.files import routes as file_routes
 from services.notifier.handlers import Sends
 from services.notifier.loops import abandon, observe, recover, sweep
 from services.notifier.sending import Sending
@@ -46,6 +52,14 @@ def build_app(
     publisher = publisher or KafkaPublisher(settings, NAME)
     database = database if database is not None else connect(settings, NAME)
     client = client or provider_client(settings)
+    shared = shared_database(settings)
+    blobs = blob_store(settings, shared)
+    links = Links(
+        settings.file_link_secret.get_secret_value(),
+        f"{settings.public_url.rstrip('/')}/{NAME}{FILES_PATH.removesuffix('{token}')}",
+        timedelta(hours=settings.file_link_hours),
+        clock,
+    )
     accounts = AccountsFile(settings.accounts_file, NAME, settings.provider_api_base)
 
     store = Store(database, publisher, clock, timedelta(days=settings.parked_days))
@@ -55,9 +69,13 @@ def build_app(
         known_account=lambda provider, account: (
             provider in SENDERS and accounts.accounts.find(provider, account) is not None
         ),
+        watermarks=lambda provider: provider in SENDERS and SENDERS[provider].watermarks,
         clock=clock,
+        echo_hold=timedelta(seconds=settings.echo_hold_seconds),
         on_receipt=lambda provider, outcome, count: metrics.RECEIPTS.labels(provider, outcome).inc(count),
+        kind_of=kind_of,
     )
+    consents = Consents(database)
     sending = Sending(
         sends,
         store,
@@ -67,6 +85,8 @@ def build_app(
         settings,
         clock,
         limit=lambda provider: SENDERS[provider].limit,
+        files=StoredFiles(blobs, links.make),
+        forbids=consents.forbids,
     )
     accounts.follow(sending.learn)
     sends.on_work, sends.broken = sending.wake, sending.standings.broken
@@ -92,7 +112,7 @@ def build_app(
 
     router = routes(Parts(streams, access, store, settings.stream_write_seconds))
     router.include_router(accounts_routes(sending.standings, clock))
-
+    router.include_router(file_routes(Attachments(shared, blobs), links))
     return build(
         Service(
             name=NAME,
@@ -100,7 +120,7 @@ def build_app(
             router=router,
             publisher=publisher,
             database=database,
-            consumers=consumers(sends, access),
+            consumers=consumers(sends, access, consents),
             tails=[tail(settings, hub, access, positions)],
             on_start=[store.prepare, begin_feed],
             loops=[
@@ -108,10 +128,11 @@ def build_app(
                 partial(every, settings.accounts_reload_seconds, accounts.look, "accounts"),
                 partial(every, 1.0, sweep(sends, settings), "outbox"),
                 partial(every, 5.0, recover(sends), "interrupted sends"),
+                partial(every, 5.0, sends.show_echoes, "unclaimed echoes"),
                 partial(every, 60.0, abandon(sends, settings), "hopeless sends"),
                 partial(every, 15.0, observe(store), "measures"),
             ],
-            on_stop=[client.aclose],
+            on_stop=[client.aclose, shared.client.close],
         )
     )
 

@@ -22,6 +22,8 @@ CHANGING = (
     "provider_key",
     "error_code",
     "error_detail",
+    "error_kind",
+    "taken_at",
     "cause",
 )
 _FIXED = (
@@ -34,6 +36,7 @@ _FIXED = (
     "stored_at",
     "source",
     "lane",
+    "recipient",
 )
 
 
@@ -61,6 +64,11 @@ INDEXES = [
         partialFilterExpression={"state": State.WAITING.value},
     ),
     IndexModel("provider_key", name="provider_key", partialFilterExpression=_has("provider_key")),
+    IndexModel(
+        _ascending("recipient", "status"),
+        name="recipient",
+        partialFilterExpression=_has("recipient"),
+    ),
     IndexModel(
         _ascending("visitor", "stored_at"),
         name="visitor",

@@ -1,5 +1,6 @@
 """What becomes of a message that is to be sent: pure rules on frozen values."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -43,6 +44,19 @@ class Evidence:
     provider_message_id: str | None = None
     error_code: str | None = None
     error_detail: str | None = None
+    error_kind: str | None = None
+    taken_at: datetime | None = None
+    """When the provider took the message, by its own clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """A provider's word on all it took for one recipient until `up_to`, by its clock."""
+
+    status: DeliveryStatus
+    up_to: datetime
+    at: datetime
+    cause: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +87,11 @@ class Send:
     provider_message_id: str | None = None
     error_code: str | None = None
     error_detail: str | None = None
+    error_kind: str | None = None
+    recipient: str | None = None
+    """See `recipient_key`; only where the provider tells receipts by watermarks."""
+    taken_at: datetime | None = None
+    """When the provider took it, in its own words; until then the earliest it can have been."""
     version: int = 0
 
     @property
@@ -113,9 +132,15 @@ def provider_key(provider: str, account: str, provider_message_id: str) -> str:
     return f"{provider}/{account}/{provider_message_id}"
 
 
-def new_send(message: MessageSend, now: datetime, record: bytes) -> Send:
-    """Return the message as it is first stored."""
+def recipient_key(provider: str, account: str, address: str) -> str:
+    """Return the name of one recipient of an account's messages, which does not tell the address."""
+    return str(ids.derive("recipient", provider, account, address))
+
+
+def new_send(message: MessageSend, now: datetime, record: bytes, *, watermarks: bool = False) -> Send:
+    """Return the message as it is first stored; `watermarks`: its provider tells receipts so."""
     data = message.data
+    to = message.personal.to.value
     return Send(
         message_id=str(data.message_id),
         customer_id=message.customer_id,
@@ -129,6 +154,7 @@ def new_send(message: MessageSend, now: datetime, record: bytes) -> Send:
         cause=message.id,
         record=record,
         next_at=now,
+        recipient=recipient_key(data.provider, data.account, to) if watermarks else None,
     )
 
 
@@ -138,7 +164,8 @@ def merge(send: Send, evidence: Evidence) -> Send:
     Of equal words the earliest moment stands; nothing happens twice.
     """
     learned = send.provider_message_id or evidence.provider_message_id
-    send = replace(send, provider_message_id=learned)
+    taken_at = (evidence.taken_at if send.recipient else None) or send.taken_at
+    send = replace(send, provider_message_id=learned, taken_at=taken_at)
     higher = RANK[evidence.status] > RANK[send.status]
     same_earlier = (
         evidence.status is send.status and send.status_at is not None and evidence.at < send.status_at
@@ -152,8 +179,27 @@ def merge(send: Send, evidence: Evidence) -> Send:
         status_seq=send.status_seq + higher,
         error_code=evidence.error_code,
         error_detail=evidence.error_detail,
+        error_kind=evidence.error_kind,
         cause=evidence.cause or send.cause,
     )
+
+
+_COVERED = frozenset({DeliveryStatus.SENT, DeliveryStatus.DELIVERED})
+
+
+def cover(send: Send, marks: Iterable[Watermark]) -> Send:
+    """Take in the highest watermark that covers the message.
+
+    It speaks of what the provider took: of a message whose request is out, was refused or was never
+    answered it says nothing, until other evidence shows that the provider has it.
+    """
+    if send.state is not State.FINISHED or send.status not in _COVERED or send.taken_at is None:
+        return send
+    covering = [mark for mark in marks if send.taken_at <= mark.up_to]
+    if not covering:
+        return send
+    highest = max(covering, key=lambda mark: RANK[mark.status])
+    return merge(send, Evidence(highest.status, highest.at, highest.cause))
 
 
 def without_account(send: Send, now: datetime) -> Send:
@@ -169,7 +215,9 @@ def with_broken_account(send: Send, now: datetime, code: str) -> Send:
 
 def _broken(now: datetime, code: str) -> Evidence:
     detail = "our account at the provider does not work"
-    return Evidence(DeliveryStatus.FAILED, now, error_code=code, error_detail=detail)
+    return Evidence(
+        DeliveryStatus.FAILED, now, error_code=code, error_detail=detail, error_kind="account_broken"
+    )
 
 
 def finish(send: Send, evidence: Evidence) -> Send:
@@ -260,5 +308,6 @@ def status_record(send: Send, now: datetime) -> MessageStatus:
             provider_message_id=send.provider_message_id,
             error_code=send.error_code,
             error_detail=send.error_detail,
+            error_kind=send.error_kind,
         ),
     )

@@ -5,62 +5,31 @@ decided on. What must follow a change (the next message of its lane, receipts th
 provider id, the status record) is done by `settle`, which may be repeated at any time.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from schemas.common import DeliveryStatus
-from schemas.inbound import DeliveryReported
 from schemas.outbound import MessageSend
-from services.chassis.clock import Clock, utc_now
 from services.chassis.delivery import DUPLICATE, HANDLED, Delivery, Outcome
 from services.notifier.domain import (
     Evidence,
     Send,
-    State,
     finish,
-    merge,
     new_send,
-    provider_key,
     recover,
     with_broken_account,
     without_account,
 )
-
-MOST_TRIES = 50
-NO_REQUEST = "webchat"
-"""The provider whose messages are sent by being stored: the visitor's stream carries them."""
-Change = tuple[Send, Send]
-"""A message as it was loaded and as it is to be."""
+from services.notifier.receiving import MOST_TRIES, NO_REQUEST, ReceiptStore, Receiving
 
 
-class SendStore(Protocol):
+class SendStore(ReceiptStore, Protocol):
     """Where messages and waiting receipts are kept."""
 
     async def insert(self, sends: Sequence[Send], visitors: Mapping[str, str]) -> frozenset[str]:
         """Store those that are new; return the ids of the others. `visitors`: id → account/visitor."""
-
-    async def find(self, message_ids: Iterable[str], provider_keys: Iterable[str]) -> list[Send]:
-        """Return the messages of these ids, and those the provider names so."""
-
-    async def save(self, changes: Sequence[Change]) -> frozenset[str]:
-        """Save what was decided, with its status records; return the ids lost to another writer."""
-
-    async def promote(self, lanes: Iterable[str]) -> None:
-        """Let the first waiting message of each lane be claimed, unless one of the lane is at work."""
-
-    async def park(self, receipts: Sequence[DeliveryReported], now: datetime) -> None:
-        """Keep receipts whose message is not known."""
-
-    async def parked(self, provider_keys: Iterable[str]) -> list[DeliveryReported]:
-        """Return the kept receipts about these."""
-
-    async def unpark(self, receipts: Iterable[DeliveryReported]) -> None:
-        """Forget them."""
-
-    async def drain(self, message_ids: Iterable[str]) -> None:
-        """Publish the status records that wait with these messages, oldest first."""
 
     async def interrupted(self, before: datetime, limit: int) -> list[Send]:
         """Return claimed messages whose claim ran out before `before`."""
@@ -76,19 +45,17 @@ class SendStore(Protocol):
 
 
 @dataclass
-class Sends:
+class Sends(Receiving):
     """Changes messages."""
 
     store: SendStore
     deduplicates: Callable[[str], bool]
     """Whether the provider of this name takes a repeated message only once."""
     known_account: Callable[[str, str], bool]
-    clock: Clock = utc_now
+    watermarks: Callable[[str], bool] = lambda _: False
+    """Whether the provider of this name tells receipts by watermarks."""
     broken: Callable[[str], str | None] = lambda _: None
     """The provider's code when it refuses the account of this name (`provider/account`)."""
-    on_work: Callable[[Iterable[str]], None] = lambda _: None
-    """Told the accounts (`provider/account`) that may have a message to send."""
-    on_receipt: Callable[[str, str, int], None] = field(default=lambda _provider, _outcome, _count: None)
 
     # --- replies --------------------------------------------------------------------------------
 
@@ -109,75 +76,12 @@ class Sends:
         return [_outcome(str(delivery.message.data.message_id), fresh) for delivery in batch]
 
     def _first(self, message: MessageSend, now: datetime) -> Send:
-        send = new_send(message, now, message.json_bytes())
+        send = new_send(message, now, message.json_bytes(), watermarks=self.watermarks(message.data.provider))
         if send.provider == NO_REQUEST:
             return finish(send, Evidence(DeliveryStatus.SENT, now, provider_message_id=send.message_id))
         if not self.known_account(send.provider, send.account):
             return without_account(send, now)
         return send
-
-    # --- receipts -------------------------------------------------------------------------------
-
-    async def receive(self, batch: Sequence[Delivery]) -> list[Outcome]:
-        """Consumer of `messages.delivery`: merge, and park what comes before its message's provider id.
-
-        Parked first and looked for again after, while a sender saves the id first and looks for parked
-        ones after: one of the two always finds the other.
-        """
-        receipts: list[DeliveryReported] = [delivery.message for delivery in batch]
-        early = await self._apply(receipts)
-        if early:
-            await self.store.park(early, self.clock())
-            self._count(early, "parked")
-            still = await self._apply(early)
-            ours = {receipt.id for receipt in early} - {receipt.id for receipt in still}
-            await self.store.unpark([receipt for receipt in early if receipt.id in ours])
-        return [HANDLED] * len(batch)
-
-    async def _apply(self, receipts: Sequence[DeliveryReported]) -> list[DeliveryReported]:
-        """Merge receipts into their messages and return those without one."""
-        todo, early = list(receipts), []
-        settled: dict[str, Send] = {}
-        for _ in range(MOST_TRIES):
-            before, after, early_now = await self._merged(todo)
-            early += early_now
-            lost = await self._save(before, after)
-            settled.update({key: send for key, send in after.items() if key not in lost})
-            if not lost:
-                await self._settle(list(settled.values()), look_for_parked=False)
-                return early
-            names = {name: key for key, send in before.items() for name in _names(send)}
-            todo = [receipt for receipt in todo if _match(receipt, names) in lost]
-        raise TimeoutError
-
-    async def _merged(
-        self, receipts: Sequence[DeliveryReported]
-    ) -> tuple[dict[str, Send], dict[str, Send], list[DeliveryReported]]:
-        found = await self.store.find(
-            {str(receipt.data.message_id) for receipt in receipts if receipt.data.message_id},
-            {_key(receipt) for receipt in receipts},
-        )
-        before = {send.message_id: send for send in found}
-        after = dict(before)
-        names = {name: send.message_id for send in found for name in _names(send)}
-        early = []
-        for receipt in receipts:
-            message_id = _match(receipt, names)
-            if message_id is None:
-                early.append(receipt)
-                continue
-            merged = merge(after[message_id], evidence_of(receipt))
-            moved = merged.status is not after[message_id].status
-            self._count([receipt], "merged" if moved else "stale")
-            # all that a batch says of a message is one change of it
-            known = before[message_id]
-            changes = known.status_seq + (merged.status is not known.status)
-            after[message_id] = replace(merged, status_seq=changes)
-        return before, after, early
-
-    def _count(self, receipts: Iterable[DeliveryReported], outcome: str) -> None:
-        for receipt in receipts:
-            self.on_receipt(receipt.data.provider, outcome, 1)
 
     # --- outcomes of requests ---------------------------------------------------------------------
 
@@ -231,44 +135,6 @@ class Sends:
         """Settle what a crash or an absent broker left behind."""
         await self._settle(await self.store.left(before, limit))
 
-    # --- shared -----------------------------------------------------------------------------------
-
-    async def _save(self, before: Mapping[str, Send], after: Mapping[str, Send]) -> frozenset[str]:
-        changes = [(before[key], send) for key, send in after.items() if send != before[key]]
-        return await self.store.save(changes) if changes else frozenset()
-
-    async def _settle(self, sends: Sequence[Send], *, look_for_parked: bool = True) -> None:
-        if not sends:
-            return
-        lanes = {send.lane: send.source for send in sends if send.provider != NO_REQUEST}
-        if lanes:
-            await self.store.promote(lanes)
-            self.on_work(set(lanes.values()))
-        if look_for_parked:
-            await self._unpark(sends)
-        await self.store.drain([send.message_id for send in sends])
-
-    async def _unpark(self, sends: Sequence[Send]) -> None:
-        keys = {
-            send.provider_key
-            for send in sends
-            if send.state is State.FINISHED and send.provider_key and send.provider != NO_REQUEST
-        }
-        found = await self.store.parked(filter(None, keys)) if keys else []
-        if found:
-            early = {receipt.id for receipt in await self._apply(found)}
-            ours = [receipt for receipt in found if receipt.id not in early]
-            await self.store.unpark(ours)
-            self._count(ours, "unparked")
-
-
-def evidence_of(receipt: DeliveryReported) -> Evidence:
-    """Return what a provider's receipt says."""
-    data = receipt.data
-    return Evidence(
-        data.status, data.at, receipt.id, data.provider_message_id, data.error_code, data.error_detail
-    )
-
 
 def _outcome(message_id: str, fresh: set[str]) -> Outcome:
     """The first record of a new message is handled, any other a duplicate."""
@@ -276,19 +142,3 @@ def _outcome(message_id: str, fresh: set[str]) -> Outcome:
         fresh.discard(message_id)
         return HANDLED
     return DUPLICATE
-
-
-def _key(receipt: DeliveryReported) -> str:
-    return provider_key(receipt.data.provider, receipt.data.account, receipt.data.provider_message_id)
-
-
-def _names(send: Send) -> list[str]:
-    """All names by which a receipt may mean this message; an id of ours counts only on its own account."""
-    own = f"{send.source}#{send.message_id}"
-    return [own, send.provider_key] if send.provider_key else [own]
-
-
-def _match(receipt: DeliveryReported, names: Mapping[str, str]) -> str | None:
-    data = receipt.data
-    own = f"{data.provider}/{data.account}#{data.message_id}"
-    return names.get(own) or names.get(_key(receipt))

@@ -29,7 +29,7 @@ UNKNOWN = Counter("parley_notifier_unknown_total", "Messages whose fate is unkno
 RETRIES = Counter("parley_notifier_send_retries_total", "Messages put back for another try", ["provider"])
 RECEIPTS = Counter(
     "parley_notifier_receipts_total",
-    "Providers' receipts by what became of them: merged, stale, parked, unparked",
+    "Providers' receipts by what became of them: merged, stale, parked, unparked, watermark, shown",
     ["provider", "outcome"],
 )
 CLIENTS = Gauge("parley_notifier_stream_clients", "Open streams", ["kind"])

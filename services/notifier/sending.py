@@ -4,8 +4,9 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import httpx
 
@@ -18,9 +19,11 @@ from services.chassis.logging import log
 from services.notifier import metrics
 from services.notifier.channels import Means, Refused, Retry, Sent, Unknown
 from services.notifier.channels import Send as Request
-from services.notifier.channels.sending import RateLimit
+from services.notifier.channels.sending import Files, NoFiles, RateLimit
+from services.notifier.consents import Forbids, nobody_opted_out
 from services.notifier.domain import Evidence, RetryRules, Send, finish, hold, postpone
-from services.notifier.handlers import NO_REQUEST, Sends
+from services.notifier.handlers import Sends
+from services.notifier.receiving import NO_REQUEST
 from services.notifier.settings import NotifierSettings
 from services.notifier.standing import ProbeRules, Standing
 from services.notifier.standings import Standings
@@ -42,6 +45,9 @@ class Sending:
     settings: NotifierSettings
     clock: Clock = utc_now
     spread: Callable[[], float] = random.random
+    files: Files = field(default_factory=NoFiles)
+    forbids: Forbids = nobody_opted_out
+    """Asked just before each request."""
     limit: Callable[[str], RateLimit | None] = lambda _: None
     """How often the provider of this name may be asked from one account."""
 
@@ -116,8 +122,11 @@ class Sending:
         callback = f"{url}/ingest/v1/{claimed.provider}/{claimed.account}"
         try:
             message = MessageSend.model_validate_json(claimed.record or b"")
+            if (forbidden := await self._forbidden(account, message)) is not None:
+                return forbidden
             async with asyncio.timeout(self.settings.send_timeout_seconds):
-                return await request(Means(self.client, callback), account, message)
+                means = Means(self.client, callback, self.files, took=partial(self._took, claimed))
+                return await request(means, account, message)
         except (Refused, Retry, Unknown) as outcome:
             return outcome
         except TimeoutError:
@@ -125,6 +134,20 @@ class Sending:
         except Exception as error:  # noqa: BLE001  (a sender's bug: the request may have left)
             log.error("send_failed", account=claimed.source, error=type(error).__name__, exc_info=error)
             return Unknown(f"interrupted: {type(error).__name__}")
+
+    async def _took(self, claimed: Send, provider_message_id: str) -> None:
+        try:
+            await self.sends.note_part(claimed, provider_message_id)
+        except Exception as error:  # noqa: BLE001  (the rest of the message matters more)
+            log.warning("part_not_noted", account=claimed.source, error=type(error).__name__)
+
+    async def _forbidden(self, account: Account, message: MessageSend) -> Refused | Retry | None:
+        try:
+            return await self.forbids(account, message)
+        except Exception as error:
+            if is_transient(error):
+                return Retry(None, "consent_unknown")
+            raise
 
     def _decision(
         self, claimed: Send, standing: Standing, outcome: Sent | Refused | Retry | Unknown
@@ -185,6 +208,7 @@ def _evidence(outcome: Sent | Refused | Unknown, claimed: Send, now: datetime) -
                 claimed.cause,
                 error_code=outcome.code,
                 error_detail=outcome.detail,
+                error_kind=outcome.kind,
             )
         case Unknown():
             return Evidence(

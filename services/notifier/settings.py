@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from services.chassis.settings import Settings
 
@@ -12,6 +12,12 @@ class NotifierSettings(Settings):
 
     provider_api_base: str | None = Field(
         None, description="base of all providers' sending APIs (`<base>/<provider>`); unset: their own"
+    )
+    file_link_secret: SecretStr = Field(
+        SecretStr(""), description="signs links to files that providers fetch (HS256); at least 32 bytes"
+    )
+    file_link_hours: float = Field(
+        24.0, gt=0, description="how long such a link is valid; a provider may fetch late"
     )
     sends_at_once: int = Field(8, gt=0, description="requests at a time to one account, per replica")
     send_timeout_seconds: float = Field(10.0, gt=0, description="longest wait for a provider's answer")
@@ -30,6 +36,12 @@ class NotifierSettings(Settings):
     probe_most_seconds: float = Field(300.0, gt=0, description="longest such pause")
     outbox_age_seconds: float = Field(3.0, gt=0, description="age at which left-over effects are carried out")
     parked_days: int = Field(7, gt=0, description="how long a receipt waits for the message it is about")
+    echo_hold_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="how long an echo that names no sender waits for a message of ours, before it is "
+        "shown as sent by somebody else; above SEND_TIMEOUT_SECONDS",
+    )
     stream_queue: int = Field(
         1000, gt=0, description="events a slow stream may be behind before it is closed"
     )
@@ -44,8 +56,11 @@ class NotifierSettings(Settings):
     resumes_at_once: int = Field(4, gt=0, description="streams that may read from Kafka at a time")
 
     @model_validator(mode="after")
-    def _lease_outlasts_the_request(self) -> Self:
+    def _lease_and_hold_outlast_the_request(self) -> Self:
         if self.send_lease_seconds <= self.send_timeout_seconds:
             message = "SEND_LEASE_SECONDS must be above SEND_TIMEOUT_SECONDS"
+            raise ValueError(message)
+        if self.echo_hold_seconds <= self.send_timeout_seconds:
+            message = "ECHO_HOLD_SECONDS must be above SEND_TIMEOUT_SECONDS"
             raise ValueError(message)
         return self

@@ -75,7 +75,7 @@ class Standing:
         self.resting_until = until
 
     def served(self, message_id: str) -> None:
-        """The provider judged the message itself: the account works."""
+        """The provider took the message: the account works."""
         del self._strikes[message_id]
         if self.pause is not None and self._probe == message_id:
             self._strikes.update(self._suspects - {message_id})
@@ -94,6 +94,11 @@ class Standing:
         elif self._probe == message_id:
             self._prolong(now, code)
         return True
+
+    def passed(self, message_id: str) -> None:
+        """The message itself was refused, perhaps before the provider was asked: another may be the probe."""
+        if self._probe == message_id:
+            self._probe = None
 
     def unsaid(self, message_id: str, now: datetime) -> None:
         """Nothing was learnt about the account."""

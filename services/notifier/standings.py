@@ -76,8 +76,10 @@ class Standings:
         match outcome:
             case Refused(kind="account_broken"):
                 held = standing.refused(message_id, outcome.code, now)
-            case Sent() | Refused():
+            case Sent():
                 standing.served(message_id)
+            case Refused():
+                standing.passed(message_id)
             case _:
                 standing.unsaid(message_id, now)
         account = standing.account

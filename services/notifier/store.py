@@ -1,17 +1,17 @@
-"""Messages to be sent, and receipts that wait for one, in MongoDB.
+"""Messages to be sent in MongoDB; receipts that wait for one stand in `parked_store`.
 
 `sends` holds each message by its id, for ever: a log that is read again must find what was sent. At most
 one document of a lane has `head`: it alone may be claimed, so what a claim costs does not grow with the
-backlog. `parked` holds receipts, for some days.
+backlog.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from pymongo import ASCENDING, IndexModel, ReturnDocument, UpdateOne
+from pymongo import ASCENDING, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from schemas.inbound import DeliveryReported
+from schemas.common import DeliveryStatus
 from schemas.topics import MESSAGES_STATUS
 from services.chassis import outbox
 from services.chassis.broker import Publisher
@@ -19,13 +19,12 @@ from services.chassis.clock import Clock, utc_now
 from services.chassis.mongo import DUPLICATE_KEY, Database, Document, bulk
 from services.chassis.outbox import Outbox, Publish
 from services.notifier import documents
-from services.notifier.domain import Send, State, provider_key, status_record
-from services.notifier.handlers import Change
+from services.notifier.domain import Send, State, Watermark, status_record
+from services.notifier.parked_store import ParkedStore
+from services.notifier.receiving import Change
 
-_PARKED_EXPIRY = "expires"
 
-
-class Store:
+class Store(ParkedStore):
     """Implements handlers.SendStore and workers.Claims."""
 
     def __init__(
@@ -35,19 +34,16 @@ class Store:
         clock: Clock = utc_now,
         parked_for: timedelta = timedelta(days=7),
     ) -> None:
+        super().__init__(database, publisher, parked_for)
         self._clock = clock
         self._sends = database["sends"]
-        self._parked = database["parked"]
-        self._parked_for = parked_for
         self.outbox = Outbox(database, "sends", publisher)
 
     async def prepare(self) -> None:
         """Create the indexes."""
         await self.outbox.prepare()
         await self._sends.create_indexes(documents.INDEXES)
-        await self._parked.create_indexes(
-            [IndexModel("key", name="key"), IndexModel(_PARKED_EXPIRY, name="expiry", expireAfterSeconds=0)]
-        )
+        await self.prepare_parked()
 
     # --- messages -------------------------------------------------------------------------------
 
@@ -85,6 +81,14 @@ class Store:
                 async for document in self._sends.find({name: {"$in": wanted}}, {"record": 0, "outbox": 0}):
                     found[document["_id"]] = documents.from_document(document)
         return list(found.values())
+
+    async def covered(self, marks: Mapping[str, Sequence[Watermark]]) -> list[Send]:
+        """Return the messages of these recipients that their watermarks change, without their records."""
+        found = self._sends.find(
+            {"$or": [_under(recipient, mark) for recipient, own in marks.items() for mark in own]},
+            {"record": 0, "outbox": 0},
+        )
+        return [documents.from_document(document) async for document in found]
 
     async def save(self, changes: Sequence[Change]) -> frozenset[str]:
         """Save what was decided, with its status records; return the ids lost to another writer."""
@@ -169,7 +173,12 @@ class Store:
         document = await self._sends.find_one_and_update(
             {"head": True, "source": source, "state": State.WAITING.value, "next_at": {"$lte": now}},
             {
-                "$set": {"state": State.CLAIMED.value, "claim": claim, "claimed_until": now + lease},
+                "$set": {
+                    "state": State.CLAIMED.value,
+                    "claim": claim,
+                    "claimed_until": now + lease,
+                    "taken_at": now,
+                },
                 "$inc": {"version": 1, "attempts": 1},
             },
             sort=[("next_at", ASCENDING)],
@@ -228,39 +237,10 @@ class Store:
         )
         return [(document["conversation_id"], document["_id"]) async for document in found]
 
-    # --- receipts ---------------------------------------------------------------------------------
 
-    async def park(self, receipts: Sequence[DeliveryReported], now: datetime) -> None:
-        """Keep receipts whose message is not known."""
-        await bulk(
-            self._parked,
-            [
-                UpdateOne(
-                    {"_id": str(receipt.id)},
-                    {
-                        "$setOnInsert": {
-                            "key": _key(receipt),
-                            "record": receipt.json_bytes(),
-                            _PARKED_EXPIRY: now + self._parked_for,
-                        }
-                    },
-                    upsert=True,
-                )
-                for receipt in receipts
-            ],
-        )
-
-    async def parked(self, provider_keys: Iterable[str]) -> list[DeliveryReported]:
-        """Return the kept receipts about these."""
-        found = self._parked.find({"key": {"$in": list(provider_keys)}})
-        return [DeliveryReported.model_validate_json(document["record"]) async for document in found]
-
-    async def unpark(self, receipts: Iterable[DeliveryReported]) -> None:
-        """Forget them."""
-        names = [str(receipt.id) for receipt in receipts]
-        if names:
-            await self._parked.delete_many({"_id": {"$in": names}})
-
-
-def _key(receipt: DeliveryReported) -> str:
-    return provider_key(receipt.data.provider, receipt.data.account, receipt.data.provider_message_id)
+def _under(recipient: str, mark: Watermark) -> Document:
+    """Return what finds the messages that a watermark raises to its status."""
+    lower = [DeliveryStatus.SENT.value]
+    if mark.status is DeliveryStatus.READ:
+        lower.append(DeliveryStatus.DELIVERED.value)
+    return {"recipient": recipient, "status": {"$in": lower}, "taken_at": {"$lte": mark.up_to}}

@@ -2,11 +2,19 @@
 
 from collections.abc import Callable
 
-from schemas.topics import AGENTS_EVENTS, CHATS_SIGNALS, MESSAGES_DELIVERY, MESSAGES_OUTBOUND, Topic
+from schemas.topics import (
+    AGENTS_EVENTS,
+    CHATS_SIGNALS,
+    CONVERSATIONS_EVENTS,
+    MESSAGES_DELIVERY,
+    MESSAGES_OUTBOUND,
+    Topic,
+)
 from services.chassis.delivery import BatchHandler, Consumer, Delivery
 from services.chassis.settings import Settings
 from services.chassis.tail import Tail
 from services.notifier.access import Access
+from services.notifier.consents import Consents
 from services.notifier.feed.hub import Hub
 from services.notifier.feed.positions import FEED_TOPICS, Position
 from services.notifier.handlers import Sends
@@ -14,7 +22,7 @@ from services.notifier.handlers import Sends
 GROUP = "notifier"
 
 
-def consumers(sends: Sends, access: Access) -> list[Consumer]:
+def consumers(sends: Sends, access: Access, consents: Consents) -> list[Consumer]:
     """Return the table of consumers: each record is handled by one replica.
 
     Each has a group of its own: one that reconnects leaves the others alone.
@@ -24,7 +32,12 @@ def consumers(sends: Sends, access: Access) -> list[Consumer]:
         (MESSAGES_DELIVERY, sends.receive),
         (AGENTS_EVENTS, access.learn),
     ]
-    return [Consumer(topic, f"{GROUP}.{topic.name}", handle) for topic, handle in handlers]
+    table = [Consumer(topic, f"{GROUP}.{topic.name}", handle) for topic, handle in handlers]
+    # few of a thread's events change consent
+    return [
+        *table,
+        Consumer(CONVERSATIONS_EVENTS, f"{GROUP}.consents", consents.learn, only=b'"consent.changed"'),
+    ]
 
 
 def tail(settings: Settings, hub: Hub, access: Access, positions: dict[Position, int]) -> Tail:

@@ -13,7 +13,7 @@ import typer
 import uvloop
 
 from services.chassis import logging
-from tests.bench import backlog, growth, ingest, latency, pipeline, report, router, stage
+from tests.bench import backlog, growth, ingest, latency, parse, pipeline, report, router, stage
 from tests.bench.figures import Figure
 from tests.bench.setup import Scale, Setup, surroundings
 
@@ -29,6 +29,7 @@ class Bench:
 
 BENCHES = {
     "ingest": Bench(ingest.run),
+    "parse": Bench(parse.run, kafka=False, mongo=False),
     "router": Bench(router.run, kafka=False, mongo=False),
     "stage": Bench(stage.run, mongo=False),
     "pipeline": Bench(pipeline.run),

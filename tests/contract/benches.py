@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 from schemas.common import Channel
 from schemas.topics import CHATS_SIGNALS, CONVERSATIONS_EVENTS, ROUTING_DECISIONS
+from services.chassis.accounts import Accounts
+from services.chassis.attachments import Attachments
 from services.chassis.delivery import HANDLED, BatchHandler, Consumer, Delivery, Outcome
 from services.chassis.inboxes import Inbox
 from services.chassis.mongo import Database
@@ -22,7 +24,12 @@ from services.conversation.subscribers import consumers as conversation_consumer
 from services.identity.handlers import Customers
 from services.identity.store import Store as IdentityStore
 from services.identity.subscribers import consumers as identity_consumers
+from services.ingest.fetching import Fetching
+from services.ingest.settings import IngestSettings
+from services.ingest.store import FetchJobs
+from services.ingest.subscribers import consumers as ingest_consumers
 from services.notifier.access import Access as NotifierAccess
+from services.notifier.consents import Consents
 from services.notifier.feed.hub import Hub, Viewer
 from services.notifier.feed.positions import PARTITIONS
 from services.notifier.handlers import Sends
@@ -62,6 +69,21 @@ class Bench:
     """What was shown besides records and documents."""
 
 
+class Resting:
+    """Stands for what fetches: the contract ends with what is to be fetched."""
+
+    def __getattr__(self, name: str) -> object:
+        raise AssertionError(name)
+
+
+def ingest(database: Database, _log: Log) -> Bench:
+    attachments = Attachments(database, Resting())
+    fetching = Fetching(
+        FetchJobs(attachments), Resting(), Accounts([]), Resting(), IngestSettings(), frozenset(), lambda: NOW
+    )
+    return Bench(_handlers(ingest_consumers(fetching)), [attachments.prepare])
+
+
 def identity(database: Database, log: Log) -> Bench:
     store = IdentityStore(database, log)
     customers = Customers(store, log, lambda: CUSTOMER, lambda: NOW)
@@ -85,7 +107,7 @@ def conversation(database: Database, log: Log) -> Bench:
         )
 
     return Bench(
-        _handlers(conversation_consumers(threads, Access(store), lambda: NOW)),
+        _handlers(conversation_consumers(threads, Access(store), lambda: NOW, lambda *_: None)),
         [store.prepare],
         {
             "reply": lambda: threads.command(CUSTOMER, sent.causation, reply),
@@ -124,7 +146,7 @@ def notifier(database: Database, log: Log) -> Bench:
     sends = Sends(
         store,
         deduplicates=lambda _: False,
-        known_account=lambda provider, _: provider in {"twilio-sms", "mime"},
+        known_account=lambda provider, _: provider in {"twilio-sms", "whatsapp", "mime"},
         clock=lambda: NOW,
     )
     start = dict.fromkeys(PARTITIONS, 0)
@@ -138,6 +160,8 @@ def notifier(database: Database, log: Log) -> Bench:
                 hub.signal(delivery)
             else:
                 hub.receive(delivery)
+        if batch[0].topic == CONVERSATIONS_EVENTS.name:
+            await consents.learn(batch)
         return [HANDLED] * len(batch)
 
     async def shown() -> list[str]:
@@ -148,14 +172,16 @@ def notifier(database: Database, log: Log) -> Bench:
             items.append(desk.viewer.data(offered[0]))
         return items
 
-    table = _handlers(notifier_consumers(sends, NotifierAccess(database, hub.moved)))
+    consents = Consents(database)
+    table = _handlers(notifier_consumers(sends, NotifierAccess(database, hub.moved), consents))
     feeds: dict[str, BatchHandler] = dict.fromkeys(
         (CONVERSATIONS_EVENTS.name, ROUTING_DECISIONS.name, CHATS_SIGNALS.name), feed
     )
-    return Bench({**feeds, **table}, [store.prepare], hidden=frozenset({"record"}), shown=shown)
+    return Bench({**table, **feeds}, [store.prepare], hidden=frozenset({"record"}), shown=shown)
 
 
 SERVICES: dict[str, Callable[[Database, Log], Bench]] = {
+    "ingest": ingest,
     "identity": identity,
     "conversation": conversation,
     "router": router,

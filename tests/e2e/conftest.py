@@ -20,6 +20,12 @@ from tests.system.site import Site, local_site
 from tests.system.waiting import until
 
 BRANCHES = 48
+TEMPLATE = {
+    "name": "news",
+    "language": "en",
+    "text": "Hello {{1}}, parcel {{2}} is late.",
+    "category": "utility",
+}
 _branches, _people = itertools.count(1), itertools.count(1)
 
 
@@ -51,6 +57,7 @@ def _accounts(name: str, each: int) -> Iterator[Json]:
         "channel": "sms",
         "address": number(9000 + each),
         "secrets": secrets,
+        "help_text": f"This is {name}.",
     }
     secrets = {"app_secret": "app-secret", "verify_token": "verify-token", "access_token": "access-token"}
     yield {
@@ -59,7 +66,16 @@ def _accounts(name: str, each: int) -> Iterator[Json]:
         "channel": "whatsapp",
         "address": f"9001{each:04d}",
         "secrets": secrets,
+        "templates": [TEMPLATE],
     }
+    for provider, number_ in (("messenger", 1002), ("instagram", 1784)):
+        yield {
+            **common,
+            "provider": provider,
+            "channel": provider,
+            "address": f"{number_}{each:04d}",
+            "secrets": {**secrets, "app_id": "700", "access_token": f"{provider}-token-{each}"},
+        }
     address, secrets = f"{name}@parley.example", {"token": f"mime-token-{each}"}
     yield {**common, "provider": "mime", "channel": "email", "address": address, "secrets": secrets}
     address, secrets = f"widget-{name}", {"identity_secret": "an identity secret of 32 bytes or more"}

@@ -116,8 +116,10 @@ class DeliverySuite:
         group: str,
         handle: Recorder,
         max_records: int = 200,
+        only: bytes = b"",
     ) -> AsyncIterator[Stage]:
-        stage = Stage(Consumer(TOPIC, group, handle, max_records=max_records), settings, publisher)
+        consumer = Consumer(TOPIC, group, handle, max_records=max_records, only=only)
+        stage = Stage(consumer, settings, publisher)
         task = asyncio.create_task(stage.run())
         try:
             yield stage
@@ -186,6 +188,18 @@ class DeliverySuite:
             assert set(lags(mark)) == {str(partition) for partition in range(PARTITIONS)}
         assert lags(mark) == {}, "whoever has the partitions next tells their lag"
         assert all(numbers == sorted(numbers) for numbers in handle.seen.values())
+        ends = await self.ends(settings)
+        assert await self.committed(settings, mark) == {n: end for n, end in ends.items() if end > 0}
+
+    async def test_records_that_are_not_its_business_are_passed_over_and_committed(
+        self, settings: Settings, publisher: KafkaPublisher, mark: str
+    ) -> None:
+        handle = Recorder(mark)
+        await publisher.publish([record(f"{mark}{'odd' if n % 2 else 'even'}", n) for n in range(20)])
+        async with self.running(settings, publisher, mark, handle, only=f"{mark}odd".encode()):
+            await until(lambda: handle.total == 10)
+            await until(lambda: lags(mark) and set(lags(mark).values()) == {0})
+        assert dict(handle.seen) == {f"{mark}odd": [*range(1, 20, 2)]}
         ends = await self.ends(settings)
         assert await self.committed(settings, mark) == {n: end for n, end in ends.items() if end > 0}
 

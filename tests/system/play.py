@@ -15,7 +15,7 @@ from tests.system.client import LEAD, Client, Json, Posted
 from tests.system.evidence import Replied, Wrote
 from tests.system.waiting import until
 
-_ON = {"chat": True, "sms": True, "whatsapp": True, "email": True}
+_ON = dict.fromkeys(("chat", "sms", "whatsapp", "messenger", "instagram", "email"), True)
 
 
 def number(of: int) -> str:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import httpx
 from fastapi import APIRouter, FastAPI
 
+from deploy.local.simulator import media
 from deploy.local.simulator.behaviour import Behaviour, Behaviours
 from deploy.local.simulator.callbacks import Callbacks, Post
 from deploy.local.simulator.registry import STAND_INS
@@ -37,6 +38,7 @@ def build_simulator(
     app.state.callbacks = callbacks
     for row in STAND_INS:
         app.include_router(row.router(accounts, behaviours, sent, callbacks), prefix=PREFIX)
+    app.include_router(media.router(accounts, media.Shelf(), PREFIX), prefix=PREFIX)
     app.include_router(_controls(behaviours, sent), prefix=PREFIX)
     return app
 

@@ -66,5 +66,6 @@ def _remember(sent: Sent, account: Account, mail: EmailMessage) -> None:
         to=recipients,
         text=text,
         provider_message_id=str(mail["Message-ID"]),
+        attachments=", ".join(str(part.get_filename() or "") for part in mail.iter_attachments()),
         **{name.lower().replace("-", "_"): str(mail[name] or "") for name in _TOLD},
     )

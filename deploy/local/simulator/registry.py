@@ -1,6 +1,6 @@
 """Every provider that the simulator stands in for, one row each."""
 
-from deploy.local.simulator import line, mime, telegram, twilio, whatsapp
+from deploy.local.simulator import line, messenger, mime, telegram, twilio, whatsapp
 from deploy.local.simulator.standin import StandIn, Writing
 from deploy.local.webhooks import Mail, Webhook, WhatsAppSender, email, sms
 from deploy.local.webhooks import whatsapp as whatsapp_webhook
@@ -29,6 +29,20 @@ _NUMBER = "+15551230001"
 STAND_INS = (
     StandIn(twilio.PROVIDER, Channel.SMS, _NUMBER, _sms, twilio.router),
     StandIn(whatsapp.PROVIDER, Channel.WHATSAPP, _NUMBER, _whatsapp, whatsapp.router),
+    StandIn(
+        messenger.MESSENGER,
+        Channel.MESSENGER,
+        "7100200300400500",
+        messenger.writes,
+        messenger.router_of(messenger.MESSENGER),
+    ),
+    StandIn(
+        messenger.INSTAGRAM,
+        Channel.INSTAGRAM,
+        "9100200300400500",
+        messenger.writes,
+        messenger.router_of(messenger.INSTAGRAM),
+    ),
     StandIn(
         mime.PROVIDER,
         Channel.EMAIL,

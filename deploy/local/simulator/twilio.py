@@ -5,6 +5,7 @@ Fields, status codes and error codes are those of Twilio's API 2010-04-01.
 
 import base64
 import binascii
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -18,6 +19,8 @@ from starlette.responses import JSONResponse, Response
 from deploy.local.signing import twilio_signature
 from deploy.local.simulator.answers import NoAnswer, spoilt
 from deploy.local.simulator.behaviour import Behaviours, Mode
+from deploy.local.simulator.blocklist import Blocklist
+from deploy.local.simulator.blocklist import router as heard_router
 from deploy.local.simulator.callbacks import Callback, Callbacks
 from deploy.local.simulator.sent import Sent
 from services.chassis.accounts import Account, Accounts
@@ -46,26 +49,38 @@ class TwilioError(Exception):
 _REFUSALS = {
     Mode.FAIL: (500, 20500, "Internal Server Error"),
     Mode.RATE_LIMITED: (429, 20429, "Too Many Requests"),
-    Mode.REJECT: (400, 21610, "Attempt to send to unsubscribed recipient"),
+    Mode.REJECT: (400, 21614, "'To' number is not a valid mobile number"),
 }
 
 
 def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Callbacks) -> APIRouter:
     """Return the routes of the simulated Twilio."""
-    routes = APIRouter()
+    routes, blocklist = APIRouter(), Blocklist()
+    routes.include_router(heard_router(blocklist, PROVIDER))
 
     @routes.post(f"/{PROVIDER}/2010-04-01/Accounts/{{account_sid}}/Messages.json")
     async def create_message(account_sid: str, request: Request) -> Response:
-        form = dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
+        pairs = parse_qsl((await request.body()).decode(), keep_blank_values=True)
+        form = dict(pairs)
+        files = [url for name, url in pairs if name == "MediaUrl"]
         try:
             account = _account(accounts, account_sid, request, form)
+            form |= _content(account, form)
+            if blocklist.blocks(account.address, form["To"]):
+                raise TwilioError(400, 21610, "Attempt to send to unsubscribed recipient")
             mode = _accepted(await behaviours.take(account))
         except TwilioError as error:
             return error.response()
         if mode is Mode.HANG:
             return NoAnswer()
         sid = "SM" + uuid4().hex
-        sent.add(account, to=form["To"], text=form["Body"], provider_message_id=sid)
+        sent.add(
+            account,
+            to=form["To"],
+            text=form.get("Body", ""),
+            provider_message_id=sid,
+            media_urls=" ".join(files),
+        )
         if callback := form.get("StatusCallback"):
             callbacks.schedule(
                 list(_statuses(account, callback, _status_params(sid, form, account_sid), mode))
@@ -101,13 +116,18 @@ def _accepted(mode: Mode) -> Mode:
     return mode
 
 
+def is_known(accounts: Accounts, account_sid: str, request: Request) -> bool:
+    """Tell whether the request has the credentials of the account."""
+    return bool(_allowed(accounts, account_sid, request))
+
+
 def _account(accounts: Accounts, account_sid: str, request: Request, form: Form) -> Account:
     allowed = _allowed(accounts, account_sid, request)
     if not allowed:
         raise TwilioError(401, 20003, "Authenticate")
     if not form.get("To", "").startswith("+"):
         raise TwilioError(400, 21211, "Invalid 'To' Phone Number")
-    if not form.get("Body"):
+    if not any(form.get(name) for name in ("Body", "MediaUrl", "ContentSid")):
         raise TwilioError(400, 21602, "Message body is required")
     for account in allowed:
         if account.address == form.get("From"):
@@ -125,6 +145,19 @@ def _allowed(accounts: Accounts, account_sid: str, request: Request) -> list[Acc
         and name == account_sid == _sid(account)
         and password in account.valid("auth_token")
     ]
+
+
+def _content(account: Account, form: Form) -> Form:
+    """Return the body that a ContentSid and its variables make."""
+    sid = form.get("ContentSid")
+    if not sid:
+        return {}
+    try:
+        template = next(each for each in account.templates if each.content_sid == sid)
+        variables = json.loads(form.get("ContentVariables") or "{}")
+        return {"Body": template.fill([str(variables[number]) for number in sorted(variables, key=int)])}
+    except (StopIteration, ValueError, TypeError, AttributeError):
+        raise TwilioError(400, 21655, "The ContentSid is Invalid") from None
 
 
 def _sid(account: Account) -> str:
@@ -146,7 +179,7 @@ def _resource(account_sid: str, sid: str, form: Form) -> dict[str, Any]:
     return {
         "account_sid": account_sid,
         "api_version": "2010-04-01",
-        "body": form["Body"],
+        "body": form.get("Body", ""),
         "date_created": now,
         "date_sent": None,
         "date_updated": now,

@@ -20,6 +20,7 @@ from deploy.local.simulator.behaviour import Behaviours, Mode
 from deploy.local.simulator.callbacks import Callback, Callbacks
 from deploy.local.simulator.sent import Sent
 from services.chassis.accounts import Account, Accounts
+from services.chassis.templates import UnfitTemplate
 
 PROVIDER = "whatsapp"
 _RETRIES = 4
@@ -63,6 +64,7 @@ class ToSend:
     reply_to: str
     callback_data: str
     by_user_id: bool
+    media_id: str = ""
 
 
 def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Callbacks) -> APIRouter:
@@ -72,8 +74,8 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
     @routes.post(f"/{PROVIDER}/{{version}}/{{phone_number_id}}/messages")
     async def send_message(version: str, phone_number_id: str, request: Request) -> Response:
         try:
-            account = _account(accounts, version, phone_number_id, request)
-            message = _message(await request.body())
+            account = account_of(accounts, version, phone_number_id, request)
+            message = _message(account, await request.body())
             mode = _accepted(await behaviours.take(account))
         except GraphError as error:
             return error.response()
@@ -87,20 +89,13 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
             provider_message_id=wamid,
             in_reply_to=message.reply_to,
             callback_data=message.callback_data,
+            media_id=message.media_id,
         )
         callbacks.schedule(list(_statuses(account, callbacks.public_url, wamid, message, mode)))
         contact = {"input": message.to, "user_id" if message.by_user_id else "wa_id": message.to.lstrip("+")}
         return spoilt(mode) or JSONResponse(
             {"messaging_product": "whatsapp", "contacts": [contact], "messages": [{"id": wamid}]}
         )
-
-    @routes.get(f"/{PROVIDER}/{{version}}/{{phone_number_id}}")
-    async def show_number(version: str, phone_number_id: str, request: Request) -> Response:
-        try:
-            account = _account(accounts, version, phone_number_id, request)
-        except GraphError as error:
-            return error.response()
-        return JSONResponse({"id": account.address, "quality_rating": "GREEN"})
 
     return routes
 
@@ -111,7 +106,8 @@ def _accepted(mode: Mode) -> Mode:
     return mode
 
 
-def _account(accounts: Accounts, version: str, phone_number_id: str, request: Request) -> Account:
+def account_of(accounts: Accounts, version: str, phone_number_id: str, request: Request) -> Account:
+    """Return the account of the number. Raises GraphError."""
     account = accounts.by_address(PROVIDER, phone_number_id)
     if account is None or not version.startswith("v"):
         raise GraphError(400, 100, "Unsupported post request: no such phone number id")
@@ -121,18 +117,45 @@ def _account(accounts: Accounts, version: str, phone_number_id: str, request: Re
     return account
 
 
-def _message(body: bytes) -> ToSend:
+def _message(account: Account, body: bytes) -> ToSend:
     try:
         document = json.loads(body)
         by_user_id = "to" not in document
         to = str(document["recipient"] if by_user_id else document["to"])
-        text = str(document["text"]["body"])
+        text, media_id = _said(account, document)
     except (ValueError, KeyError, TypeError):
         raise GraphError(400, 100, "Invalid parameter") from None
-    if document.get("messaging_product") != "whatsapp" or not to or not text:
+    if document.get("messaging_product") != "whatsapp" or not to or not (text or media_id):
         raise GraphError(400, 100, "Invalid parameter")
     reply_to = str(document.get("context", {}).get("message_id", ""))
-    return ToSend(to, text, reply_to, str(document.get("biz_opaque_callback_data", "")), by_user_id)
+    callback_data = str(document.get("biz_opaque_callback_data", ""))
+    return ToSend(to, text, reply_to, callback_data, by_user_id, media_id)
+
+
+def _said(account: Account, document: Json) -> tuple[str, str]:
+    """Return what the Customer reads, and the id of the file they see."""
+    kind = str(document["type"])
+    if kind == "template":
+        return _template(account, document), ""
+    content = document[kind]
+    if kind == "text":
+        return str(content["body"]), ""
+    return str(content.get("caption", "")), str(content["id"])
+
+
+def _template(account: Account, document: Json) -> str:
+    asked = document["template"]
+    template = account.template(asked["name"], asked["language"]["code"])
+    if template is None:
+        raise GraphError(404, 132001, "Template name does not exist in the translation")
+    values = [
+        str(each["text"]) for part in asked.get("components", ()) for each in part.get("parameters", ())
+    ]
+    try:
+        return template.fill(values)
+    except UnfitTemplate:
+        message = "Number of parameters does not match the expected number of params"
+        raise GraphError(400, 132000, message) from None
 
 
 def _statuses(

@@ -92,9 +92,22 @@ class Draft:
         **row_fields: Any,  # noqa: ANN401  (whatever the timeline shows)
     ) -> ConversationEvent:
         """Add an event about the current Conversation, and a timeline item of kind `row`."""
-        seq = self.thread.seq + 1
-        self.thread = replace(self.thread, seq=seq)
-        content: dict[str, Any] = {"data": {**self._ref(), **data}}
+        event = self.emit(model, {**self._ref(), **data}, personal)
+        if row is not None:
+            self.row(str(event.id), row, event.seq, row_fields)
+        return event
+
+    def next_seq(self) -> int:
+        """Number what the thread tells next."""
+        self.thread = replace(self.thread, seq=self.thread.seq + 1)
+        return self.thread.seq
+
+    def emit(
+        self, model: type[ConversationEvent], data: dict[str, Any], personal: Personal | None = None
+    ) -> ConversationEvent:
+        """Add an event, about a Conversation or about none."""
+        seq = self.next_seq()
+        content: dict[str, Any] = {"data": data}
         if personal is not None:
             content["personal"] = personal
         event = model(
@@ -108,8 +121,6 @@ class Draft:
             **content,
         )
         self.caused.append(event)
-        if row is not None:
-            self.row(str(event.id), row, seq, row_fields)
         return event
 
     def row(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from schemas import ids
-from schemas.common import Channel, DeliveryStatus, channel_class
+from schemas.common import Attachment, Channel, DeliveryStatus, channel_class
 from schemas.conversations import (
     ContactStarted,
     ConversationOpened,
@@ -14,7 +14,7 @@ from schemas.conversations import (
 )
 from schemas.inbound import MessageIdentified
 from services.chassis.inboxes import Inbox, inbox_of
-from services.conversation.domain import routing
+from services.conversation.domain import consent, routing, window
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.model import Contact, Conversation, Route, Routing
 from services.conversation.domain.noise import Weight, weigh
@@ -25,15 +25,17 @@ LATE_SECONDS = 1.0
 KEPT_REFERENCES = 20
 
 
-def receive(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbox]) -> None:
-    """Apply an identified message: the status table's first two rows."""
+def receive(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbox]) -> consent.Word | None:
+    """Apply an identified message: the status table's first two rows. Return the keyword that it is."""
     data, personal = message.data, message.personal
     if data.direction == "outbound":
         _record(draft, message, noise=False)
-        return
-    weight = weigh(data.kind, personal.text, automatic=data.automatic)
-    if weight is not Weight.NOISE:
+        return None
+    word = consent.word_of(draft.thread, message)
+    weight = Weight.NOISE if word else weigh(data.kind, personal.text, automatic=data.automatic)
+    if weight is not Weight.NOISE or _introduces(draft, message, word):
         _remember_route(draft, message)
+    window.note(draft, message)
     effect = _effect(draft, weight, inboxes)
     match effect:
         case Inbound.START:
@@ -46,6 +48,15 @@ def receive(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbo
         case Inbound.RECORD:
             pass
     _record(draft, message, noise=weight is Weight.NOISE)
+    consent.heed(draft, message, word)
+    return word
+
+
+def _introduces(draft: Draft, message: MessageIdentified, word: consent.Word | None) -> bool:
+    """A keyword is answered where it came from, if they wrote nothing else; START always."""
+    if word is None or message.data.automatic:
+        return False
+    return word is consent.Word.START or message.data.channel not in draft.thread.routes
 
 
 def _effect(draft: Draft, weight: Weight, inboxes: Mapping[str, Inbox]) -> Inbound:
@@ -132,9 +143,15 @@ def join(draft: Draft, channel: Channel, account: str, address: str) -> Contact:
 
 
 def _remember_route(draft: Draft, message: MessageIdentified) -> None:
+    routes = {**draft.thread.routes, message.data.channel: route_of(message)}
+    draft.thread = replace(draft.thread, routes=routes)
+
+
+def route_of(message: MessageIdentified) -> Route:
+    """Return the way back to whoever wrote the message."""
     data, personal = message.data, message.personal
     references = (*personal.references, personal.provider_message_id)[-KEPT_REFERENCES:]
-    route = Route(
+    return Route(
         provider=data.provider,
         account=data.account,
         address=personal.sender,
@@ -144,7 +161,6 @@ def _remember_route(draft: Draft, message: MessageIdentified) -> None:
         references=references,
         subject=personal.subject,
     )
-    draft.thread = replace(draft.thread, routes={**draft.thread.routes, data.channel: route})
 
 
 def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:
@@ -157,6 +173,7 @@ def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:
     delivery = DeliveryStatus.SENT if outbound else DeliveryStatus.RECEIVED
     current = draft.thread.current
     contact = _contact_of(current, message)
+    files = _files(message)
     if current is not None:
         draft.event(
             MessageAdded,
@@ -178,7 +195,7 @@ def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:
                 name=personal.name,
                 text=personal.text,
                 subject=personal.subject,
-                attachments=personal.attachments,
+                attachments=files,
             ),
         )
     fields = {
@@ -190,7 +207,7 @@ def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:
         "text": personal.text,
         "text_raw": personal.text_raw,
         "subject": personal.subject,
-        "attachments": [item.model_dump(mode="json", exclude_none=True) for item in personal.attachments],
+        "attachments": [file.shown() for file in files],
         "address": personal.sender.value,
         "late": late,
         "noise": noise,
@@ -198,6 +215,19 @@ def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:
         "status_seq": 0,
     }
     draft.row(str(message.id), "message", draft.thread.seq, fields, at=data.sent_at)
+
+
+def _files(message: MessageIdentified) -> tuple[Attachment, ...]:
+    """Return the message's attachments as everybody may know them: by id, not by where they are."""
+    return tuple(
+        Attachment(
+            id=each.id or ids.attachment_id(message.id, index),
+            content_type=each.content_type,
+            filename=each.filename,
+            size=each.size,
+        )
+        for index, each in enumerate(message.personal.attachments)
+    )
 
 
 def _contact_of(current: Conversation | None, message: MessageIdentified) -> Contact | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from schemas.common import Channel, ChannelClass, Identifier, channel_class
@@ -140,6 +141,30 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Consent:
+    """The latest word on whether we may write."""
+
+    opted_out: bool
+    at: datetime
+    """The provider's time of the word."""
+    source: Literal["customer", "provider"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one of our accounts stands with one address of the Customer."""
+
+    provider: str
+    account: str
+    address: str
+    heard_at: datetime | None = None
+    """Provider's time of the Customer's latest own message, where the provider counts from it."""
+    helped_at: datetime | None = None
+    """When HELP was last answered."""
+    consent: Consent | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Thread:
     """A Customer's thread: the unit of writing. One update with a version check changes it."""
 
@@ -150,10 +175,25 @@ class Thread:
     current: Conversation | None = None
     """The newest Conversation; the only one that may be other than closed."""
     routes: Mapping[Channel, Route] = field(default_factory=dict)
+    standings: tuple[Standing, ...] = ()
     last_at: datetime | None = None
     """Provider's time of the latest message."""
     commands: tuple[UUID, ...] = ()
     """The last HTTP commands applied: one that comes again after a crash has had its effect."""
+
+    def standing(self, provider: str, account: str, address: str) -> Standing:
+        """Return how the account stands with the address; a fresh one where nothing is known."""
+        fresh = Standing(provider, account, address)
+        return next((each for each in self.standings if _same(each, fresh)), fresh)
+
+    def with_standing(self, standing: Standing) -> "Thread":
+        """Return it with `standing` in place of what was known."""
+        others = (each for each in self.standings if not _same(each, standing))
+        return replace(self, standings=(*others, standing))
+
+
+def _same(one: Standing, other: Standing) -> bool:
+    return (one.address, one.account, one.provider) == (other.address, other.account, other.provider)
 
 
 def new_thread(customer_id: str) -> Thread:

@@ -10,14 +10,20 @@ from typing import Any
 
 from schemas.envelope import Envelope
 from schemas.inbound import MessageIdentified
-from schemas.outbound import MessageStatus
+from schemas.outbound import OPTED_OUT, MessageStatus
 from services.chassis.inboxes import Inbox
 from services.conversation.domain import decisions
+from services.conversation.domain.consent import Line, Word, reported
 from services.conversation.domain.draft import Draft
+from services.conversation.domain.help import answer
 from services.conversation.domain.inbound import receive
 from services.conversation.domain.replies import delivery_changed
 
 Inboxes = Mapping[str, Inbox]
+
+
+HelpText = Callable[[str, str], str | None]
+"""`(provider, account)` → what HELP is answered with there, None for nothing."""
 
 
 class UnknownInboxError(Exception):
@@ -29,42 +35,62 @@ class UnknownMessageError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """The timeline row a record is about."""
+
+    status_seq: int
+    line: Line | None = None
+    """Of a message of ours: by which it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """How one topic's records change threads."""
 
-    decide: Callable[[Draft, Any, int | None, Inboxes], bool]
-    """`(draft, record, status_seq of the timeline row or None, inboxes)` → whether anything changed."""
+    decide: Callable[[Draft, Any, Known | None, Inboxes], bool]
+    """`(draft, record, its timeline row or None, inboxes)` → whether anything changed."""
     row_id: Callable[[Any], str | None]
     """The timeline row that tells whether the record was applied before."""
     moment: Callable[[Any], datetime]
     """By which time the record is judged."""
 
 
-def _attach(draft: Draft, message: MessageIdentified, known: int | None, inboxes: Inboxes) -> bool:
-    if known is not None:
-        return False
-    if message.data.inbox not in inboxes:
-        raise UnknownInboxError
-    receive(draft, message, inboxes)
-    return True
+def attach(help_text: HelpText) -> Rule:
+    """Return the rule for Customers' messages."""
+
+    def decide(draft: Draft, message: MessageIdentified, known: Known | None, inboxes: Inboxes) -> bool:
+        if known is not None:
+            return False
+        if message.data.inbox not in inboxes:
+            raise UnknownInboxError
+        word = receive(draft, message, inboxes)
+        if word is Word.HELP:
+            answer(draft, message, help_text(message.data.provider, message.data.account))
+        return True
+
+    return Rule(
+        decide, row_id=lambda message: str(message.id), moment=lambda message: message.data.received_at
+    )
 
 
-def _show_delivery(draft: Draft, status: MessageStatus, known: int | None, _: Inboxes) -> bool:
+def _show_delivery(draft: Draft, status: MessageStatus, known: Known | None, _: Inboxes) -> bool:
     if known is None:
         raise UnknownMessageError
-    if status.seq <= known:
+    if status.seq <= known.status_seq:
         return False
     delivery_changed(draft, status)
+    data = status.data
+    by_provider = data.error_kind == OPTED_OUT and data.error_code != OPTED_OUT
+    if by_provider and known.line is not None:
+        reported(draft, known.line, data.at)
     return True
 
 
-def _route(draft: Draft, decision: Envelope, _known: int | None, _inboxes: Inboxes) -> bool:
+def _route(draft: Draft, decision: Envelope, _known: Known | None, _inboxes: Inboxes) -> bool:
     return decisions.apply(draft, decision)
 
 
-ATTACH = Rule(
-    _attach, row_id=lambda message: str(message.id), moment=lambda message: message.data.received_at
-)
+ATTACH = attach(lambda _provider, _account: None)
 SHOW_DELIVERY = Rule(
     _show_delivery,
     row_id=lambda status: str(status.data.message_id),

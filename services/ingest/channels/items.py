@@ -11,7 +11,8 @@ import orjson
 
 from schemas.common import Attachment, DeliveryStatus, Identifier
 from schemas.envelope import rfc3339
-from schemas.ids import derived, message_id
+from schemas.ids import derive, derived, message_id
+from schemas.inbound import DeliveryEcho, DeliveryWatermark, WatermarkData, WatermarkPersonal
 from services.chassis.accounts import Account
 from services.chassis.text import clean, line, raw_form
 from services.ingest.webhook import Arrival, BadItem, Received, Reported
@@ -20,6 +21,7 @@ NAME_CHARACTERS = 200
 ConsentWord = Literal["stop", "start", "help"]
 _PROVIDER_ID_CHARACTERS = 998
 _ERROR_CHARACTERS = 200
+_LARGEST_ECHO_BYTES = 150_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,50 @@ def reported(
     }
     record_id = derived("delivery", account.provider, account.account, provider_message_id, *dedup)
     return Reported(_written("delivery.reported", record_id, arrival, data=data), theirs)
+
+
+def covered(
+    arrival: Arrival,
+    account: Account,
+    status: Literal[DeliveryStatus.DELIVERED, DeliveryStatus.READ],
+    recipient: Identifier,
+    *,
+    up_to: datetime,
+    at: datetime | None = None,
+) -> Reported:
+    """Return the word that all we sent to `recipient` until `up_to` has this status, since `at`."""
+    record = DeliveryWatermark(
+        id=derive("watermark", account.provider, account.account, recipient.value, status, up_to.isoformat()),
+        occurred_at=arrival.received_at,
+        correlation=arrival.correlation,
+        data=WatermarkData(
+            provider=account.provider,
+            account=account.account,
+            status=status,
+            up_to=up_to,
+            at=min(at or up_to, arrival.received_at),
+        ),
+        personal=WatermarkPersonal(recipient=recipient),
+    )
+    return Reported(record.json_bytes(), recipient.value)
+
+
+def unclaimed(message: Received) -> Reported | Received:
+    """Return an outbound message that may be one of our own sends, for whoever knows these.
+
+    One that is larger than any that we send is none of ours, and goes the way of large messages.
+    """
+    if len(message.value) > _LARGEST_ECHO_BYTES:
+        return message
+    record = message.record
+    echo = DeliveryEcho(
+        id=record.id,
+        occurred_at=record.occurred_at,
+        correlation=record.correlation,
+        data=record.data,
+        personal=record.personal,
+    )
+    return Reported(echo.json_bytes(), record.personal.provider_message_id)
 
 
 def _written(kind: str, record_id: str, arrival: Arrival, **parts: Mapping[str, object]) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.ingest.channels import line, mime, telegram, twilio_sms, whatsapp
+from services.ingest.channels import instagram, line, messenger, mime, telegram, twilio_sms, whatsapp
 from services.ingest.webhook import Answer, Greet, Parse, Verify
 
 _MB = 1_000_000
@@ -57,6 +57,26 @@ PROVIDERS: Mapping[str, Provider] = {
             answer="{}",
             answer_type="application/json",
             greet=whatsapp.handshake,
+        ),
+        Provider(
+            name=messenger.PROVIDER,
+            verify=messenger.verify,
+            parse=messenger.parse,
+            limit_bytes=4 * _MB,
+            forged_status=403,
+            answer="{}",
+            answer_type="application/json",
+            greet=messenger.handshake,
+        ),
+        Provider(
+            name=instagram.PROVIDER,
+            verify=instagram.verify,
+            parse=instagram.parse,
+            limit_bytes=4 * _MB,
+            forged_status=403,
+            answer="{}",
+            answer_type="application/json",
+            greet=instagram.handshake,
         ),
         Provider(
             name=mime.PROVIDER,

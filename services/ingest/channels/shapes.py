@@ -13,6 +13,7 @@ from services.ingest.webhook import BadItem
 EMPTY: Mapping[str, Any] = {}
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 _SECONDS_DIGITS = 12
+_MILLISECONDS_DIGITS = 15
 
 
 def read_json(body: bytes) -> Any:  # noqa: ANN401  (any JSON value)
@@ -71,3 +72,13 @@ def _second(seconds: str) -> datetime | None:
     if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= _SECONDS_DIGITS):
         return None
     return datetime.fromtimestamp(min(int(seconds), _LAST_SECOND), UTC)
+
+
+def millisecond_moment(value: object) -> datetime | None:
+    """Return the time that `value`, milliseconds since 1970 as text or number, stands for, else None."""
+    digits = text(value)
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MILLISECONDS_DIGITS):
+        return None
+    seconds, milliseconds = divmod(int(digits), 1000)
+    whole = datetime.fromtimestamp(min(seconds, _LAST_SECOND), UTC)
+    return whole.replace(microsecond=milliseconds * 1000)

@@ -16,7 +16,7 @@ from schemas.common import Attachment, Channel, DeliveryStatus, Identifier
 from services.chassis.accounts import Account
 from services.chassis.identifiers import InvalidIdentifier, identifier, normalise
 from services.chassis.text import line
-from services.ingest.channels.items import Said, our_id, received, reported
+from services.ingest.channels.items import ConsentWord, Said, our_id, received, reported
 from services.ingest.channels.shapes import mapping, read_json, text
 from services.ingest.channels.signatures import same
 from services.ingest.webhook import Arrival, BadItem, Item, Unreadable, Webhook
@@ -39,6 +39,8 @@ _STATUSES = {
     "failed": DeliveryStatus.FAILED,
     "canceled": DeliveryStatus.FAILED,
 }
+_CONSENTS: dict[str, ConsentWord] = {"STOP": "stop", "START": "start", "HELP": "help"}
+"""OptOutType of a Messaging Service with Advanced Opt-Out, whose keywords can be any words."""
 
 
 def verify(webhook: Webhook, account: Account) -> bool:
@@ -173,6 +175,7 @@ def _message(parameters: Mapping[str, str], arrival: Arrival, account: Account) 
         identifiers=identifiers,
         key=next((known.value for known in identifiers if known.kind == "phone"), identifiers[0].value),
         name=parameters.get("ProfileName"),
+        consent=_CONSENTS.get(parameters.get("OptOutType", "").upper()),
     )
 
 

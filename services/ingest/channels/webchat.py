@@ -7,13 +7,24 @@ visitor's id and what the site signed are verified; what the visitor typed into 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
+from uuid import UUID
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
-from schemas.common import Identifier, IdentifierKind
+from schemas.common import Attachment, Identifier, IdentifierKind
 from schemas.ids import derive
 from schemas.signals import VisitorTyping, VisitorTypingData, VisitorTypingPersonal
 from services.chassis.accounts import Account
@@ -49,8 +60,23 @@ def _short(value: str) -> str:
 
 
 AnyText = Annotated[str, PlainValidator(_any_text), WithJsonSchema({"type": "string"})]
-Words = Annotated[AnyText, AfterValidator(_not_blank)]
 Short = Annotated[AnyText, AfterValidator(_short)]
+
+
+def _upload_id(value: object) -> object:
+    """Take an id alone for `{"id": …}`."""
+    return {"id": value} if isinstance(value, str) else value
+
+
+class Upload(BaseModel):
+    """A file that was uploaded before, by its id."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: UUID
+
+
+Uploaded = Annotated[Upload, BeforeValidator(_upload_id)]
 
 
 class ChatMessage(BaseModel):
@@ -59,9 +85,14 @@ class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     client_id: Annotated[Short, AfterValidator(_not_blank)]
-    text: Words
-    attachments: Annotated[list[Any], Field(max_length=0)] = []
-    """Uploads come with a later version."""
+    attachments: Annotated[tuple[Uploaded, ...], Field(max_length=10)] = ()
+    """What the visitor uploaded before. Text may be left out beside it."""
+    text: Annotated[AnyText, Field(validate_default=True)] = ""
+
+    @field_validator("text")
+    @classmethod
+    def _says_something(cls, text: str, info: ValidationInfo) -> str:
+        return text if info.data.get("attachments") else _not_blank(text)
 
 
 class Typing(BaseModel):
@@ -125,14 +156,21 @@ def _claims(token: str, secrets: Sequence[str]) -> Mapping[str, Any]:
 
 
 def message(
-    posted: ChatMessage, visitor_id: str, known: Sequence[Identifier], name: str | None, arrival: Arrival
+    posted: ChatMessage,
+    visitor_id: str,
+    known: Sequence[Identifier],
+    name: str | None,
+    arrival: Arrival,
+    attachments: tuple[Attachment, ...] = (),
 ) -> Received:
     """Return the visitor's message; `known` are the verified identifiers of the session."""
+    names = ", ".join(each.filename or "file" for each in attachments)
+    text = posted.text if clean(posted.text).strip() else f"[{names}]"
     visitor = Identifier(kind=IdentifierKind.VISITOR, value=visitor_id, verified=True)
     return received(
         arrival,
         arrival.account,
-        Said(posted.text),
+        Said(text, "media" if attachments else "text", attachments),
         dedup=posted.client_id,
         provider_message_id=posted.client_id,
         identifiers=[visitor, *known],

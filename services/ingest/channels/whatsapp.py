@@ -1,27 +1,31 @@
 """Meta's WhatsApp Cloud API: the handshake, messages, echoes and statuses in nested batches.
 
-Signature: https://developers.facebook.com/docs/graph-api/webhooks/getting-started, over the
-body's bytes. Dedup keys: a message's id within its phone_number_id; for edits and revocations
-also their time; for a status (id, status, recipient, timestamp).
+Signature: see `meta`. Dedup keys: a message's id within its phone_number_id; for edits and
+revocations also their time; for a status (id, status, recipient, timestamp); for a preference all it
+says.
 """
 
-import hmac
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
-from urllib.parse import parse_qs
 
 from schemas.common import DeliveryStatus, Identifier
 from services.chassis.accounts import Account
 from services.chassis.identifiers import InvalidIdentifier, identifier
-from services.ingest.channels.items import our_id, received, reported
-from services.ingest.channels.shapes import EMPTY, as_bytes, items, mapping, moment, read_json, text
-from services.ingest.channels.signatures import same
+from services.chassis.text import line
+from services.ingest.channels import meta
+from services.ingest.channels.items import Said, our_id, received, reported
+from services.ingest.channels.shapes import EMPTY, as_bytes, items, mapping, moment, text
 from services.ingest.channels.whatsapp_text import said
-from services.ingest.webhook import Arrival, BadItem, Handshake, Item, Unreadable, Webhook
+from services.ingest.webhook import Arrival, BadItem, Item, Unreadable, Webhook
 
 PROVIDER = "whatsapp"
-_SIGNATURE = "x-hub-signature-256"
+handshake = meta.handshake
+verify = meta.verify
+signature = meta.signature
+_PREFERENCE_CHARACTERS = 100
+Content = Mapping[str, Any]
 _VERSIONED = frozenset({"edit", "revoke"})
 _STATUSES = {
     "sent": DeliveryStatus.SENT,
@@ -32,35 +36,12 @@ _STATUSES = {
 }
 
 
-def handshake(webhook: Webhook, account: Account) -> Handshake:
-    """Answer Meta's check of the callback URL: the challenge, if the verify token is ours."""
-    query = parse_qs(webhook.query, keep_blank_values=True)
-    given = query.get("hub.verify_token", [""])[0]
-    ours = any(same(given, token) for token in account.valid("verify_token"))
-    if not ours or query.get("hub.mode") != ["subscribe"]:
-        return Handshake(403, "verify token does not match\n")
-    return Handshake(200, query.get("hub.challenge", [""])[0])
-
-
-def verify(webhook: Webhook, account: Account) -> bool:
-    """Check X-Hub-Signature-256 over the raw body."""
-    claimed = webhook.headers.get(_SIGNATURE, "")
-    return any(same(claimed, signature(webhook.body, secret)) for secret in account.valid("app_secret"))
-
-
-def signature(body: bytes, secret: str) -> str:
-    """Return the header's value for `body`."""
-    return "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex()
-
-
 def parse(webhook: Webhook, arrival: Arrival) -> Sequence[Item]:
     """Return the items of every entry and change; a bad one never costs the others."""
     try:
-        entries = items(mapping(read_json(webhook.body)).get("entry"))
+        _, entries = meta.entries(webhook)
     except BadItem as error:
         return [Unreadable(str(error), webhook.body)]
-    if not entries:
-        return [Unreadable("no entries", webhook.body)]
     return [item for entry in entries for item in _entry(entry, arrival)]
 
 
@@ -72,47 +53,43 @@ def _entry(entry: object, arrival: Arrival) -> Iterator[Item]:
         yield from _change(change, arrival)
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What the items of one change have in common."""
+
+    account: Account
+    arrival: Arrival
+    people: Mapping[str, Content]
+    """contacts[] by number and by user id."""
+
+
 def _change(change: object, arrival: Arrival) -> Iterator[Item]:
     value = mapping(mapping(change).get("value"))
-    messages, echoes, statuses = (
-        items(value.get(name)) for name in ("messages", "message_echoes", "statuses")
-    )
-    if not (messages or echoes or statuses):
+    if not any(items(value.get(name)) for name in _READERS):
         yield Unreadable("a change without messages or statuses", as_bytes(change))
         return
     account = _addressee(value, arrival)
     if account is None:
         yield Unreadable("for a phone_number_id that no account with this secret has", as_bytes(change))
         return
-    people = _people(value)
-    for message in messages:
-        yield _guarded(partial(_message, people=people, arrival=arrival, account=account), message)
-    for echo in echoes:
-        yield _guarded(partial(_echo, arrival=arrival, account=account), echo)
-    for status in statuses:
-        yield _guarded(partial(_status, arrival=arrival, account=account), status)
+    change_ = _Change(account, arrival, _people(value))
+    for name, reader in _READERS.items():
+        for item in items(value.get(name)):
+            yield from meta.guarded(partial(reader, change_), item)
 
 
-def _guarded(read: Callable[[Mapping[str, Any]], Item], item: object) -> Item:
-    try:
-        return read(mapping(item))
-    except BadItem as error:
-        return Unreadable(str(error), as_bytes(item))
-
-
-def _addressee(value: Mapping[str, Any], arrival: Arrival) -> Account | None:
+def _addressee(value: Content, arrival: Arrival) -> Account | None:
     """Return the account of the change's phone_number_id, if it has the secret that was checked."""
     number = text(mapping(value.get("metadata")).get("phone_number_id"))
     account = arrival.account
     if number == account.address:
         return account
-    other = arrival.accounts.by_address(PROVIDER, number)
-    return other if other is not None and other.shares("app_secret", account) else None
+    return meta.trusted(account, arrival.accounts.by_address(PROVIDER, number))
 
 
-def _people(value: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _people(value: Content) -> dict[str, Content]:
     """Return contacts[] by number and by user id; they are not aligned with messages[]."""
-    people: dict[str, Mapping[str, Any]] = {}
+    people: dict[str, Content] = {}
     for contact in map(mapping, items(value.get("contacts"))):
         for name in ("wa_id", "user_id"):
             if known := text(contact.get(name)):
@@ -120,30 +97,26 @@ def _people(value: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return people
 
 
-def _message(
-    item: Mapping[str, Any], people: Mapping[str, Mapping[str, Any]], arrival: Arrival, account: Account
-) -> Item:
-    number, user = text(item.get("from")), text(item.get("from_user_id"))
-    contact = people.get(number) or people.get(user) or EMPTY
-    number = number or text(contact.get("wa_id"))
-    user = user or text(contact.get("user_id"))
+def _message(change: _Change, item: Content) -> Sequence[Item]:
+    names = [text(item.get(name)) for name in ("from", "from_user_id", "from_parent_user_id")]
+    contact = next((change.people[known] for known in names if known in change.people), EMPTY)
+    told = [text(contact.get(name)) for name in ("wa_id", "user_id", "parent_user_id")]
     profile = mapping(contact.get("profile"))
     name = text(profile.get("name")) or text(profile.get("username"))
-    return _received(item, (number, user), arrival, account, name=name)
+    person = [own or of_contact for own, of_contact in zip(names, told, strict=True)]
+    return [_received(change, item, person, name=name)]
 
 
-def _echo(item: Mapping[str, Any], arrival: Arrival, account: Account) -> Item:
+def _echo(change: _Change, item: Content) -> Sequence[Item]:
     """Read what a colleague sent from the WhatsApp Business app: ours, to the Customer in `to`."""
-    return _received(
-        item, (text(item.get("to")), text(item.get("to_user_id"))), arrival, account, outbound=True
-    )
+    person = [text(item.get(name)) for name in ("to", "to_user_id", "to_parent_user_id")]
+    return [_received(change, item, person, outbound=True)]
 
 
 def _received(
-    item: Mapping[str, Any],
-    person: tuple[str, str],
-    arrival: Arrival,
-    account: Account,
+    change: _Change,
+    item: Content,
+    person: Sequence[str],
     *,
     name: str | None = None,
     outbound: bool = False,
@@ -152,16 +125,16 @@ def _received(
     if not wamid:
         reason = "a message without id"
         raise BadItem(reason)
-    identifiers = _identifiers(*person)
+    identifiers, key = _identified(*person)
     version = f":{kind}:{text(item.get('timestamp'))}" if kind in _VERSIONED else ""
     return received(
-        arrival,
-        account,
+        change.arrival,
+        change.account,
         said(item),
         dedup=wamid + version,
         provider_message_id=wamid,
-        identifiers=identifiers,
-        key=identifiers[-1].value,
+        identifiers=[*identifiers, *_new_number(item)],
+        key=key,
         name=name,
         sent_at=moment(item.get("timestamp")),
         outbound=outbound,
@@ -170,18 +143,54 @@ def _received(
 
 
 @lru_cache(maxsize=16_384)
-def _identifiers(number: str, user: str) -> tuple[Identifier, ...]:
-    """Return all that Meta vouches for: wa_id, business-scoped user id, and, last, the phone number.
+def _identified(number: str, user: str, parent: str = "") -> tuple[tuple[Identifier, ...], str]:
+    """Return all that Meta vouches for, and the key: the phone number if there is one.
 
-    Since 2026 the number can be missing, then the user id is all there is.
+    That is the wa_id, the business-scoped user id, the phone number, and the user id that is known to
+    all of an enterprise's businesses. Since 2026 the number can be missing, then the user id is all
+    there is.
     """
     found = [known for value in (number, user) if value and (known := _known("whatsapp", value))]
-    if found and (phone := _known("phone", f"+{found[0].value}") if found[0].value.isdigit() else None):
+    if found and (phone := _phone(found[0])):
         found.append(phone)
     if not found:
         reason = "a message without a sender"
         raise BadItem(reason)
-    return tuple(found)
+    widely = _known("whatsapp", parent) if parent else None
+    return (*found, *([widely] if widely else [])), found[-1].value
+
+
+def _phone(known: Identifier) -> Identifier | None:
+    return _known("phone", f"+{known.value}") if known.value.isdigit() else None
+
+
+def _new_number(item: Content) -> list[Identifier]:
+    """Return the number that somebody goes on with, where Meta says so: both are one Customer's."""
+    system = mapping(item.get("system"))
+    number = text(system.get("wa_id"))
+    if system.get("type") != "user_changed_number" or not number:
+        return []
+    known = _known("whatsapp", number)
+    return [each for each in (known, _phone(known)) if each] if known else []
+
+
+def _preference(change: _Change, item: Content) -> Sequence[Item]:
+    """Read that somebody stopped or resumed marketing messages: shown, and asking nobody for anything."""
+    what, value, at = (text(item.get(name)) for name in ("category", "value", "timestamp"))
+    identifiers, key = _identified(text(item.get("wa_id")), text(item.get("user_id")))
+    words = line(f"{what.replace('_', ' ')}: {value}", _PREFERENCE_CHARACTERS)
+    preference = received(
+        change.arrival,
+        change.account,
+        Said(f"[{words}]", "preference"),
+        dedup=f"preference:{what}:{value}:{at}",
+        provider_message_id=f"preference:{what}:{value}:{at}",
+        identifiers=identifiers,
+        key=key,
+        sent_at=moment(item.get("timestamp")),
+        automatic=True,
+    )
+    return [preference]
 
 
 def _known(kind: str, value: str) -> Identifier | None:
@@ -191,21 +200,30 @@ def _known(kind: str, value: str) -> Identifier | None:
         return None
 
 
-def _status(item: Mapping[str, Any], arrival: Arrival, account: Account) -> Item:
+def _status(change: _Change, item: Content) -> Sequence[Item]:
     word = text(item.get("status"))
     if word not in _STATUSES:
         reason = "unknown message status"
         raise BadItem(reason)
     recipient = text(item.get("recipient_participant_id")) or text(item.get("recipient_id"))
     error = mapping(next(iter(items(item.get("errors"))), None))
-    return reported(
-        arrival,
-        account,
+    report = reported(
+        change.arrival,
+        change.account,
         _STATUSES[word],
         dedup=(word, recipient or text(item.get("recipient_user_id")), text(item.get("timestamp"))),
         provider_message_id=text(item.get("id")),
         at=moment(item.get("timestamp")),
         ours=our_id(item.get("biz_opaque_callback_data")),
         error_code=text(error.get("code")) or None,
-        error_detail=text(error.get("title")) or None,
+        error_detail=text(error.get("title")) or text(error.get("message")) or None,
     )
+    return [report]
+
+
+_READERS: Mapping[str, Callable[[_Change, Content], Sequence[Item]]] = {
+    "messages": _message,
+    "message_echoes": _echo,
+    "statuses": _status,
+    "user_preferences": _preference,
+}

@@ -22,7 +22,23 @@ def said(message: Content) -> Said:
     kind = text(message.get("type")) or "unknown"
     read = _READERS.get(kind)
     words = read(message) if read else f"[{line(kind, 64)}]"
-    return Said(words, kind, _attachments(kind, message), _answered(kind, message))
+    whole = "".join((_forwarded(message), words, _referral(message)))
+    return Said(whole, kind, _attachments(kind, message), _answered(kind, message))
+
+
+def _forwarded(message: Content) -> str:
+    context = mapping(message.get("context"))
+    if context.get("frequently_forwarded") is True:
+        return "[forwarded many times] "
+    return "[forwarded] " if context.get("forwarded") is True else ""
+
+
+def _referral(message: Content) -> str:
+    """Return by which ad or post somebody came to write."""
+    referral = mapping(message.get("referral"))
+    names = ("source_type", "headline", "source_url")
+    words = " ".join(filter(None, (line(text(referral.get(name)), _NAME_CHARACTERS) for name in names)))
+    return f" [came by: {words}]" if words else ""
 
 
 def _text(message: Content) -> str:
@@ -48,7 +64,7 @@ def _location(message: Content) -> str:
     place = mapping(message.get("location"))
     words = ", ".join(filter(None, (text(place.get("name")), text(place.get("address")))))
     point = f"({text(place.get('latitude'))}, {text(place.get('longitude'))})"
-    return " ".join(filter(None, ("[location]", words, point)))
+    return " ".join(filter(None, ("[location]", words, point, text(place.get("url")))))
 
 
 def _contacts(message: Content) -> str:
@@ -73,7 +89,9 @@ def _interactive(message: Content) -> str:
         return title
     if form := mapping(answer.get("nfm_reply")):
         name = line(text(form.get("name")), _NAME_CHARACTERS) or "answered"
-        return f"[form: {name}] {text(form.get('body'))}".rstrip()
+        # response_json need not be JSON, so it is shown as it came
+        answers = (text(form.get(part)) for part in ("body", "response_json"))
+        return " ".join(filter(None, (f"[form: {name}]", *answers)))
     return "[interactive]"
 
 
@@ -104,8 +122,12 @@ def _system(message: Content) -> str:
     return f"[system] {text(mapping(message.get('system')).get('body'))}".rstrip()
 
 
+def _edited(message: Content) -> Content:
+    return mapping(mapping(message.get("edit")).get("message"))
+
+
 def _edit(message: Content) -> str:
-    edited = mapping(mapping(message.get("edit")).get("message"))
+    edited = _edited(message)
     read = _READERS.get(text(edited.get("type")))
     return f"[edited] {read(edited) if read and read is not _edit else ''}".rstrip()
 
@@ -132,6 +154,9 @@ _READERS: dict[str, Callable[[Content], str]] = {
 
 
 def _attachments(kind: str, message: Content) -> tuple[Attachment, ...]:
+    if kind == "edit":
+        message = _edited(message)
+        kind = text(message.get("type"))
     media = mapping(message.get(kind)) if kind in _MEDIA else {}
     if not media:
         return ()

@@ -170,6 +170,18 @@ def content(part: Part) -> bytes:
     return payload if isinstance(payload, bytes) else b""
 
 
+def attached(raw: bytes, index: int) -> bytes:
+    """Return the bytes of the attachment at `index` of what `read` lists; none if there is none."""
+    files = [part for part in _leaves(_parsed(*_split(raw))) if not _is_shown(part)][:_MOST_ATTACHMENTS]
+    if index >= len(files):
+        return b""
+    inner = held_by(files[index])
+    try:
+        return inner[0].as_bytes() if inner else content(files[index])
+    except _FAILURES:
+        return b""
+
+
 def _text(parts: Sequence[Part]) -> str:
     """Return the first plain text that is not blank, else the first HTML as text."""
     shown = [part for part in parts if _is_shown(part)]

@@ -1,6 +1,7 @@
 """Composing a reply as a mail that every mail program files under its conversation (RFC 5322)."""
 
 import re
+from collections.abc import Sequence
 from email.charset import QP, Charset
 from email.header import Header
 from email.message import Message
@@ -8,6 +9,8 @@ from email.utils import format_datetime
 
 from schemas.outbound import MessageSend
 from services.chassis.text import clean, line
+from services.notifier.channels.files import LoadedFile
+from services.notifier.channels.mail_files import with_files
 
 _ID = re.compile(r"<[^<>\s\x00-\x1f\x7f-\uffff]{1,250}>")
 _REPLY = re.compile(
@@ -25,8 +28,8 @@ def message_id_of(address: str, message: MessageSend) -> str:
     return f"<{message.data.message_id}@{address.rpartition('@')[2]}>"
 
 
-def compose(address: str, message: MessageSend) -> bytes:
-    """Return `message` as RFC 5322 bytes, from `address`.
+def compose(address: str, message: MessageSend, files: Sequence[LoadedFile] = ()) -> bytes:
+    """Return `message` with its `files` as RFC 5322 bytes, from `address`.
 
     No value can add a header: control characters and line ends become spaces, ids that are none
     are left out.
@@ -47,7 +50,11 @@ def compose(address: str, message: MessageSend) -> bytes:
     del body["MIME-Version"]
     head = "".join(f"{name}: {value}\r\n" for name, value in headers)
     rest = "".join(f"{name}: {value}\r\n" for name, value in body.items())
-    return f"{head}{rest}\r\n{_crlf(str(body.get_payload()))}".encode()
+    text = f"{rest}\r\n{_crlf(str(body.get_payload()))}".encode()
+    if not files:
+        return head.encode() + text
+    kind, parts = with_files(text, files, str(message.data.message_id))
+    return f"{head}Content-Type: {kind}\r\n\r\n".encode() + parts
 
 
 _AUTOMATIC = (("Auto-Submitted", "auto-replied"), ("X-Auto-Response-Suppress", "All"))

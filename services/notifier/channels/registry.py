@@ -1,11 +1,21 @@
 """Every provider we send through, one row each."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 
-from services.notifier.channels import checks, line, mime, telegram, twilio_sms, webchat, whatsapp
+from services.notifier.channels import (
+    checks,
+    instagram,
+    line,
+    messenger,
+    mime,
+    telegram,
+    twilio_sms,
+    webchat,
+    whatsapp,
+)
 from services.notifier.channels.checks import Check
-from services.notifier.channels.sending import RateLimit, Send
+from services.notifier.channels.sending import RateLimit, RefusalKind, Send
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +30,25 @@ class Sender:
     """How often one account may be used, unless it says otherwise itself."""
     check: Check | None = None
     """Asks the provider whether an account works; None: there is nothing to ask."""
+    kinds: Mapping[RefusalKind, Container[int]] = field(default_factory=dict)
+    """What its error codes are about, for those that come by a receipt."""
+    watermarks: bool = False
+    """It says of all messages to a person at once what became of them, up to a moment."""
 
 
 SENDERS: Mapping[str, Sender] = {
     row.name: row
     for row in (
-        Sender(twilio_sms.PROVIDER, twilio_sms.send, check=checks.twilio),
-        Sender(whatsapp.PROVIDER, whatsapp.send, limit=whatsapp.LIMIT, check=checks.whatsapp),
+        Sender(twilio_sms.PROVIDER, twilio_sms.send, kinds=twilio_sms.KINDS, check=checks.twilio),
+        Sender(
+            whatsapp.PROVIDER,
+            whatsapp.send,
+            kinds=whatsapp.CODES.kinds,
+            limit=whatsapp.LIMIT,
+            check=checks.whatsapp,
+        ),
+        Sender(messenger.PROVIDER, messenger.send, watermarks=True, check=checks.messenger),
+        Sender(instagram.PROVIDER, instagram.send, check=checks.instagram),
         Sender(mime.PROVIDER, mime.send),
         Sender(telegram.PROVIDER, telegram.send, limit=telegram.LIMIT, check=checks.telegram),
         Sender(line.PROVIDER, line.send, deduplicates=True, check=checks.line),
@@ -36,8 +58,6 @@ SENDERS: Mapping[str, Sender] = {
 
 _OTHER_CHECKS: Mapping[str, Check] = {
     "twilio-voice": checks.twilio,
-    "messenger": checks.messenger,
-    "instagram": checks.instagram,
     "sendgrid": checks.sendgrid,
     "mailgun": checks.mailgun,
     "postmark": checks.postmark,
@@ -47,3 +67,11 @@ CHECKS: Mapping[str, Check] = {
     **_OTHER_CHECKS,
     **{row.name: row.check for row in SENDERS.values() if row.check is not None},
 }
+
+
+def kind_of(provider: str, code: str | None) -> RefusalKind | None:
+    """Return what a provider's error code is about, None where nobody knows."""
+    sender = SENDERS.get(provider)
+    if sender is None or code is None or not (code.isascii() and code.isdigit()):
+        return None
+    return next((kind for kind, codes in sender.kinds.items() if int(code) in codes), None)

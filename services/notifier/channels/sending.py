@@ -1,6 +1,6 @@
 """What all senders share: the outcomes, and how a request's fate is told from its failure."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -95,6 +95,10 @@ class NoFiles:
         raise refused("no file", "rejected")
 
 
+async def nobody_is_told(_provider_message_id: str, /) -> None:
+    """For messages that are sent in one request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """What a message is sent with."""
@@ -103,6 +107,8 @@ class Means:
     callback: str = ""
     """The URL for the provider's reports on this account's messages."""
     files: Files = field(default_factory=NoFiles)
+    took: Callable[[str], Awaitable[None]] = nobody_is_told
+    """Told the provider's id of each part that was taken but the last, as soon as it is known."""
 
 
 class Send(Protocol):

@@ -5,6 +5,7 @@ ours to match even when the answer to the request was lost. Codes:
 https://www.twilio.com/docs/api/errors.
 """
 
+import json
 from urllib.parse import quote
 
 import httpx
@@ -31,7 +32,7 @@ _BASE = "https://api.twilio.com"
 _VERSION = "2010-04-01"
 _SLOW_DOWN = frozenset({20429, 30022, 63018, 14107, 30001})
 _TRANSIENT = frozenset({20500, 20503})
-_KINDS: dict[RefusalKind, frozenset[int]] = {
+KINDS: dict[RefusalKind, frozenset[int]] = {
     "opted_out": frozenset({21610, 63014}),
     "outside_window": frozenset({63016, 63051}),
     "invalid_recipient": frozenset(
@@ -65,14 +66,24 @@ def _form(account: Account, message: MessageSend, means: Means) -> dict[str, str
     form: dict[str, str | list[str]] = {
         "To": f"{prefix}{plus}{to.value}",
         "From": f"{prefix}{account.address}",
-        "Body": message.personal.text,
+        **_content(account, message),
     }
-    if media := [each.url for each in message.personal.attachments if each.url]:
+    if media := [means.files.link(each) for each in message.personal.attachments]:
         form["MediaUrl"] = media
     if means.callback:
         separator = "&" if "?" in means.callback else "?"
         form["StatusCallback"] = f"{means.callback}{separator}message_id={message.data.message_id}"
     return form
+
+
+def _content(account: Account, message: MessageSend) -> dict[str, str]:
+    """Return the text, or the content it stands for; without its id Twilio knows a template by its words."""
+    use = message.personal.template
+    template = account.template(use.name, use.language) if use else None
+    if use is None or template is None or template.content_sid is None:
+        return {"Body": message.personal.text}
+    variables = {str(number): value for number, value in enumerate(use.parameters, start=1)}
+    return {"ContentSid": template.content_sid, "ContentVariables": json.dumps(variables)}
 
 
 def _meaning(answer: httpx.Response) -> Exception:
@@ -84,7 +95,7 @@ def _meaning(answer: httpx.Response) -> Exception:
         return Retry(retry_after(answer), str(code), whole_account=throttled)
     if answer.is_server_error:
         return unexplained(answer)
-    kind = next((kind for kind, codes in _KINDS.items() if code in codes), None)
+    kind = next((kind for kind, codes in KINDS.items() if code in codes), None)
     if kind is None:
         kind = "account_broken" if answer.status_code in (401, 403) else "rejected"
     return refused(code, kind)

@@ -5,70 +5,122 @@ in every status. Codes: developers.facebook.com, WhatsApp Cloud API error codes.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-
-from schemas.common import Identifier, IdentifierKind
+from schemas.common import Identifier, IdentifierKind, TemplateUse
 from schemas.outbound import MessageSend
 from services.chassis.accounts import Account
+from services.notifier.channels import whatsapp_media as media
+from services.notifier.channels.files import LoadedFile, load
+from services.notifier.channels.graph import ACCOUNT_BROKEN, BASE, VERSION, Codes, meaning
+from services.notifier.channels.parts import one_by_one, pieces
 from services.notifier.channels.sending import (
     Means,
     RateLimit,
-    RefusalKind,
     Retry,
     Sent,
+    Unknown,
     base_url,
     document,
     post,
     refused,
-    retry_after,
     secret,
-    unexplained,
 )
 
 PROVIDER = "whatsapp"
 LIMIT = RateLimit(80, 80)
 """Meta's own of a number, unless it granted more: error 130429."""
-_BASE = "https://graph.facebook.com"
-_VERSION = "v23.0"
-_PAIR_LIMIT = 131056
-_PAIR_SECONDS = 6.0
-_SLOW_DOWN = frozenset({4, 80007, 130429, 131048, 131064})
-_TRANSIENT = frozenset({1, 2, 131000, 131016, 131057})
-_KINDS: dict[RefusalKind, frozenset[int]] = {
-    "outside_window": frozenset({131047}),
-    "opted_out": frozenset({131050}),
-    "invalid_recipient": frozenset({131021, 131026, 131030, 131062}),
-    "account_broken": frozenset({0, 3, 10, 190, 368, 131031, 131042, 131044, 131045, *range(200, 300)}),
-}
+CODES = Codes(
+    slow_down=frozenset({4, 80007, 130429, 131048, 131064}),
+    transient=frozenset({1, 2, 131000, 131016, 131057}),
+    kinds={
+        "outside_window": frozenset({131047}),
+        "opted_out": frozenset({131050}),
+        "invalid_recipient": frozenset({131021, 131026, 131030, 131062}),
+        "account_broken": ACCOUNT_BROKEN | {131031, 131042, 131044, 131045},
+    },
+    pauses={131056: 6.0},
+)
+_TEXT_BYTES = 2 * 4096
+Part = dict[str, Any]
 
 
 async def send(means: Means, account: Account, message: MessageSend) -> Sent:
-    """Send by the messages endpoint; statuses come to the app's own webhook. See Send."""
+    """Send by the messages endpoint; statuses come to the app's own webhook. See Send.
+
+    Each file is a message of its own. All are uploaded before the first is sent.
+    """
+    recipient = _recipient(message.personal.to)
+    *earlier, last = await _parts(means, account, message) or [{}]
+    if not last:
+        raise refused("empty", "rejected")
+    # statuses of the last part are the message's
+    last["biz_opaque_callback_data"] = str(message.data.message_id)
+    requests = [partial(_post, means, account, recipient | part) for part in (*earlier, last)]
+    return await one_by_one(means, requests)
+
+
+async def _post(means: Means, account: Account, part: Part) -> Sent:
     answer = await post(
         means.client,
-        f"{base_url(account, _BASE)}/{_VERSION}/{quote(account.address, safe='')}/messages",
-        json=_body(message),
-        headers={"Authorization": f"Bearer {secret(account, 'access_token')}"},
+        f"{_own_url(account)}/messages",
+        json={"messaging_product": "whatsapp", "recipient_type": "individual", **part},
+        headers=_authorization(account),
     )
     provider_message_id = _accepted_id(document(answer))
     if answer.is_success and provider_message_id:
         return Sent(provider_message_id)
-    raise _meaning(answer)
+    raise meaning(answer, CODES)
 
 
-def _body(message: MessageSend) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "messaging_product": "whatsapp",
-        "recipient_type": "individual",
-        **_recipient(message.personal.to),
-        "type": "text",
-        "text": {"body": message.personal.text, "preview_url": False},
-        "biz_opaque_callback_data": str(message.data.message_id),
-    }
-    return body
+async def _parts(means: Means, account: Account, message: MessageSend) -> list[Part]:
+    """Return the text and the uploaded files; a text that fits under the first file is its caption."""
+    personal = message.personal
+    if personal.template is not None:
+        return [_template(personal.template)]
+    files = await load(means, personal.attachments)
+    uploaded = [(file, await _upload(means, account, file)) for file in files]
+    captioned = bool(files) and media.takes_caption(files[0], personal.text)
+    texts = [] if captioned else [media.text(piece) for piece in pieces(personal.text, _TEXT_BYTES)]
+    captions = [personal.text if captioned else "", *[""] * len(files)]
+    shown = [media.message(*each, caption) for each, caption in zip(uploaded, captions, strict=False)]
+    return [*texts, *shown]
+
+
+async def _upload(means: Means, account: Account, file: LoadedFile) -> str:
+    """Return the id under which the provider keeps the file. To upload it again does no harm."""
+    try:
+        answer = await post(
+            means.client,
+            f"{_own_url(account)}/media",
+            data={"messaging_product": "whatsapp", "type": file.content_type},
+            files={"file": (file.filename, file.data, file.content_type)},
+            headers=_authorization(account),
+        )
+    except Unknown as error:
+        raise Retry(None, "media_upload") from error
+    found = document(answer).get("id")
+    if answer.is_success and isinstance(found, str) and found:
+        return found
+    means_that = meaning(answer, CODES)
+    raise Retry(None, "media_upload") if isinstance(means_that, Unknown) else means_that
+
+
+def _own_url(account: Account) -> str:
+    return f"{base_url(account, BASE)}/{VERSION}/{quote(account.address, safe='')}"
+
+
+def _authorization(account: Account) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret(account, 'access_token')}"}
+
+
+def _template(use: TemplateUse) -> Part:
+    parameters = [{"type": "text", "text": value} for value in use.parameters]
+    body = [{"type": "body", "parameters": parameters}] if parameters else []
+    template = {"name": use.name, "language": {"code": use.language}, "components": body}
+    return {"type": "template", "template": template}
 
 
 def _recipient(to: Identifier) -> dict[str, str]:
@@ -86,24 +138,3 @@ def _accepted_id(answer: Mapping[str, Any]) -> str:
     first = messages[0] if isinstance(messages, list) and messages else None
     found = first.get("id") if isinstance(first, dict) else None
     return found if isinstance(found, str) else ""
-
-
-def _meaning(answer: httpx.Response) -> Exception:
-    error = document(answer).get("error")
-    code = error.get("code") if isinstance(error, dict) else None
-    if (
-        answer.is_success
-        or not isinstance(error, dict)
-        or not isinstance(code, int)
-        or isinstance(code, bool)
-    ):
-        return unexplained(answer)
-    if code == _PAIR_LIMIT:
-        return Retry(retry_after(answer) or _PAIR_SECONDS, str(code))
-    throttled = code in _SLOW_DOWN or answer.status_code == httpx.codes.TOO_MANY_REQUESTS
-    if throttled or code in _TRANSIENT or error.get("is_transient") is True:
-        return Retry(retry_after(answer), str(code), whole_account=throttled)
-    kind = next((kind for kind, codes in _KINDS.items() if code in codes), None)
-    if kind is None and answer.is_server_error:
-        return unexplained(answer)
-    return refused(code, kind or "rejected")

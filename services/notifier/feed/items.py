@@ -135,7 +135,7 @@ def signal_item(delivery: Delivery, chats: Chats) -> Item:
 def _words(message: Envelope) -> dict[str, Any]:
     match message:
         case MessageAdded(personal=personal):
-            files = [file.model_dump(mode="json", exclude_none=True) for file in personal.attachments]
+            files = [file.shown() for file in personal.attachments]
             subject = {} if personal.subject is None else {"subject": personal.subject}
             return {"text": personal.text, **subject, "attachments": files}
         case NoteAdded(personal=personal):

@@ -27,17 +27,20 @@ from services.chassis.delivery import Delivery
 from services.chassis.mongo import Database, connect
 from services.chassis.problems import Problem
 from services.chassis.settings import Settings
-from services.conversation.commands import Commands, Reply
+from services.conversation.commands import Commands
 from services.conversation.domain import lifecycle
 from services.conversation.domain.model import Thread
 from services.conversation.domain.rules import ATTACH, ROUTE, Rule
 from services.conversation.domain.table import Action
 from services.conversation.domain.timers import next_due
 from services.conversation.handlers import Threads
+from services.conversation.permission import Reply
 from services.conversation.store import Store
+from services.conversation.wording import Wordings
 from tests import crash
 from tests.unit.conversation.builders import INBOXES, START, at, grant, message
 
+WORDINGS = Wordings(Settings().accounts_file)
 ANA = Principal("ana", frozenset({Role.LEAD}))
 Act = Callable[[Commands, Any, UUID], Awaitable[Any]]
 CRASHES = st.one_of(st.none(), st.integers(1, 16))
@@ -99,7 +102,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.count += 1
         own = ids.derive("command", self.mark, self.count)
         try:
-            self.surviving(crash_at, lambda threads: act(Commands(threads, 1), current, own))
+            self.surviving(crash_at, lambda threads: act(Commands(threads, 1, WORDINGS), current, own))
         except Problem as refusal:
             if refusal.status != 409:
                 raise

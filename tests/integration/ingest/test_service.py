@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from schemas.inbound import MessageReceived
 from services.chassis.accounts import Accounts
-from services.chassis.blobs import Blobs
+from services.chassis.blobs import blob_store, contents, shared_database
 from services.chassis.mongo import connect
 from services.chassis.topics import create_topics
 from services.ingest.app import build_app
@@ -91,8 +91,10 @@ async def test_mail_and_visitors_come_through_kafka_and_mongodb(
 
     message = await published(embedded_kafka, database_name.encode() + b"@mail")
     assert message.personal.raw is not None
+    shared = shared_database(settings)
+    assert await contents(blob_store(settings, shared), message.personal.raw.ref) == mail
+    await shared.client.close()
     database = connect(settings, "ingest")
-    assert await Blobs(database).get(message.personal.raw.ref) == mail
     indexes = await database["visitors"].index_information()
     assert any(each.get("expireAfterSeconds") == 0 for each in indexes.values())
     await database.client.close()

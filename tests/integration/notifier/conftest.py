@@ -26,7 +26,12 @@ from tests.unit.notifier.builders import START, batch, message_id
 Answer = Callable[[MessageSend], Sent | BaseException]
 ACCOUNTS = [
     Account(provider=provider, account="demo", channel=channel, address=f"ours-{provider}", inbox="support")
-    for provider, channel in (("twilio-sms", Channel.SMS), ("whatsapp", Channel.WHATSAPP))
+    for provider, channel in (
+        ("twilio-sms", Channel.SMS),
+        ("whatsapp", Channel.WHATSAPP),
+        ("messenger", Channel.MESSENGER),
+        ("instagram", Channel.INSTAGRAM),
+    )
 ]
 
 
@@ -68,8 +73,10 @@ class Notifier:
             self.store,
             deduplicates=lambda provider: provider == "webchat",
             known_account=lambda provider, account: (
-                account == "demo" and provider in {"twilio-sms", "whatsapp", "webchat"}
+                account == "demo"
+                and provider in {"twilio-sms", "whatsapp", "webchat", "messenger", "instagram"}
             ),
+            watermarks=lambda provider: provider == "messenger",
             clock=lambda: self.now,
         )
         self.sending = Sending(
@@ -109,11 +116,13 @@ class Notifier:
         self.later(120)
         await self.sends.recover()
         await self.sends.sweep(self.now)
+        await self.sends.show_echoes()
         await self.send_all()
 
     def published(self, name: str) -> list[tuple[int, str]]:
         """Return (seq, status) of a message's records, once each, as they came first."""
-        records = [MessageStatus.model_validate(json.loads(record.value)) for record in self.log.records]
+        values = (record.value for record in self.log.records if record.topic == "messages.status")
+        records = [MessageStatus.model_validate(json.loads(value)) for value in values]
         own = {record.id: record for record in records if record.data.message_id == message_id(name)}
         return [(record.seq, record.data.status.value) for record in own.values()]
 

@@ -13,7 +13,7 @@ from services.notifier.channels import Refused, Retry, Sent
 from tests.integration.notifier.conftest import ACCOUNTS, Notifier, accepts
 from tests.unit.notifier.builders import reply
 
-SMS, WHATSAPP = ACCOUNTS
+SMS, WHATSAPP = ACCOUNTS[:2]
 BROKEN = Refused("20003", "our account does not work", "account_broken")
 
 
@@ -79,8 +79,8 @@ async def test_messages_of_an_account_that_is_refused_wait_and_are_sent_once_in_
             await looked(notifier)
             assert len(asked) == before + probes
         assert not any(map(notifier.published, names))
-        (resting, _) = notifier.sending.standings.values()
-        view = shown(resting, notifier.now)
+        troubled = notifier.sending.standings.values()[0]
+        view = shown(troubled, notifier.now)
         assert (view.state, view.code, view.account) == ("paused", "20003", "demo")
         works = True
         notifier.later(40.1)
@@ -90,7 +90,7 @@ async def test_messages_of_an_account_that_is_refused_wait_and_are_sent_once_in_
     assert [notifier.published(name) for name in names] == [[(1, "sent")]] * 12
     for customer in range(3):
         assert in_order(taken, names[customer::3])
-    assert shown(resting, notifier.now).state == "ok"
+    assert shown(troubled, notifier.now).state == "ok"
 
 
 async def test_a_changed_account_is_tried_at_once(notifier: Notifier) -> None:
@@ -156,6 +156,24 @@ async def test_one_message_that_is_refused_as_if_the_account_were_does_not_stop_
     assert all(notifier.published(f"good{number}") == [(1, "sent")] for number in range(8))
     assert notifier.provider.asked.count("bad") <= 8
     assert paused() == 0
+
+
+async def test_what_we_refuse_ourselves_does_not_show_that_the_account_works(notifier: Notifier) -> None:
+    async def forbids(_: Account, message: MessageSend) -> Refused | None:
+        return Refused("consent", "opted out", "opted_out") if message.personal.text == "no" else None
+
+    notifier.sending.forbids = forbids
+    notifier.provider.answer = lambda _: BROKEN
+    await notifier.accept(reply("a"))
+    async with at_work(notifier):
+        await until(paused)
+        await notifier.accept(reply("no", customer="c2"))
+        await looked(notifier)
+        for _ in range(4):
+            notifier.later(6)
+            await looked(notifier)
+        await until(lambda: notifier.published("no"))
+    assert (notifier.published("no"), notifier.published("a"), paused()) == ([(1, "failed")], [], 1)
 
 
 async def test_accounts_come_and_go_without_touching_requests_under_way(notifier: Notifier) -> None:

@@ -23,6 +23,7 @@ from schemas.inbound import DeliveryReported, MessageReceived, WebhookQuarantine
 from schemas.signals import VisitorTyping
 from services.chassis import problems
 from services.chassis.accounts import Accounts
+from services.chassis.attachments import File
 from services.chassis.auth import Authenticator
 from services.chassis.broker import Outgoing
 from services.chassis.faults import BrokerUnavailable
@@ -41,6 +42,8 @@ WHATSAPP = "/ingest/v1/whatsapp/demo"
 MIME = "/ingest/v1/mime/demo"
 CHAT = "/ingest/v1/webchat/demo"
 IDENTITY_SECRET = "identity-secret-of-at-least-32-bytes"
+PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452") + bytes(32)
+EXE = b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff" + bytes(64)
 MAIL = b"From: ann@mail.example.org\nMessage-ID: <1@mail.example.org>\n\nhello\n"
 
 
@@ -78,13 +81,32 @@ class Bytes:
     kept: dict[str, bytes] = field(default_factory=dict)
     down: bool = False
 
-    async def put(self, data: bytes, content_type: str | None = None) -> BlobRef:
+    async def put(self, data: bytes, content_type: str | None = None, filename: str | None = None) -> BlobRef:
         if self.down:
             raise ConnectionError
         ref = str(len(self.kept))
         self.kept[ref] = data
         digest = hashlib.sha256(data).hexdigest()
-        return BlobRef(ref=ref, sha256=digest, size=len(data), content_type=content_type)
+        return BlobRef(ref=ref, sha256=digest, size=len(data), content_type=content_type, filename=filename)
+
+
+@dataclass
+class Uploads:
+    """What visitors uploaded, in memory."""
+
+    blobs: Bytes
+    known: dict[str, File] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+
+    async def upload(self, file: File, _at: datetime) -> None:
+        self.known[file.id] = file
+
+    async def own(self, owner: str, ids: Sequence[str]) -> list[File] | None:
+        files = [file for each in ids if (file := self.known.get(each)) and file.owner == owner]
+        return files if len(files) == len(ids) else None
+
+    async def use(self, files: Sequence[File]) -> None:
+        self.used |= {file.id for file in files}
 
 
 @dataclass
@@ -108,6 +130,7 @@ class Stack:
     log: Log
     blobs: Bytes
     people: People
+    uploads: Uploads
 
     async def sms(self, body: bytes, **headers: str) -> httpx.Response:
         pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
@@ -183,18 +206,19 @@ async def settle(accounts: Accounts, request: pytest.FixtureRequest) -> AsyncIte
             **changes,
         )
         log, blobs, people = Log(), Bytes(), People()
+        uploads = Uploads(blobs)
         intake = Intake(accounts, log, blobs, lambda: NOW, uuid4)
         taking = Taking(intake, settings)
         visitors = Visitors(people, timedelta(days=180), random_visitor_id)
         app = FastAPI()
         app.state.authenticator = Authenticator(settings)
         problems.install(app)
-        app.include_router(routes(taking, visitors, settings), prefix="/ingest")
+        app.include_router(routes(taking, visitors, uploads, settings), prefix="/ingest")
         served = Front(app, taking) if request.param == "front" else app
         # the client's own host stands for a proxy's: signatures cover PUBLIC_URL
         client = httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://10.0.0.1:8080")
         clients.append(client)
-        return Stack(client, log, blobs, people)
+        return Stack(client, log, blobs, people, uploads)
 
     yield make
     for client in clients:
@@ -512,6 +536,10 @@ async def test_a_widget_without_a_secret_proves_nothing(stack: Stack) -> None:
         ({"client_id": "1", "text": "  "}, "text"),
         ({"client_id": "1", "text": 5}, "text"),
         ({"client_id": "1", "text": "hi", "attachments": [{"url": "http://x"}]}, "attachments"),
+        ({"client_id": "1", "text": "hi", "attachments": ["no id"]}, "attachments"),
+        ({"client_id": "1", "text": "", "attachments": []}, "text"),
+        ({"client_id": "1", "text": "hi", "attachments": [str(UUID(int=1))] * 11}, "attachments"),
+        ({"client_id": "1", "text": "hi", "attachments": [str(UUID(int=1))]}, "attachments"),
         ([1], "body"),
         (b"{", "not JSON"),
     ],
@@ -553,7 +581,90 @@ async def test_the_public_is_limited_a_visitor_and_an_address(settle: Settle) ->
     assert int(limited.headers["retry-after"]) >= 1
 
 
-@pytest.mark.parametrize("action", ["attachments", "read", "rating"])
+async def upload(stack: Stack, token: str, data: bytes, **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await stack.client.post(
+        f"{CHAT}/attachments", content=data, headers={"authorization": f"Bearer {token}", **named}
+    )
+
+
+async def test_a_visitor_sends_a_file_with_a_message(stack: Stack) -> None:
+    token = (await stack.visitor())["token"]
+    name = "attachment; filename*=UTF-8''M%C3%A4rz.png"
+    answer = await upload(stack, token, PNG, content_type="image/jpeg", content_disposition=name)
+    assert answer.status_code == 201
+    file = answer.json()
+    assert file == {"id": file["id"], "content_type": "image/png", "filename": "März.png", "size": len(PNG)}
+    for number, given in enumerate((file["id"], {"id": file["id"]})):
+        said = await stack.say(token, {"client_id": str(number), "attachments": [given]})
+        assert said.status_code == 202
+    first, second = stack.log.messages()
+    (attachment,) = first.personal.attachments
+    assert first.personal.attachments == second.personal.attachments
+    assert (str(attachment.id), first.personal.text, first.data.kind) == (file["id"], "[März.png]", "media")
+    assert attachment.blob is not None
+    assert stack.blobs.kept[attachment.blob.ref] == PNG
+    assert stack.uploads.used == {file["id"]}
+
+
+async def test_a_file_may_come_in_a_form(stack: Stack) -> None:
+    token = (await stack.visitor())["token"]
+    answer = await stack.client.post(
+        f"{CHAT}/attachments",
+        files={"file": ("../../a\r\nb.txt", b"hello", "text/html")},
+        headers={"authorization": f"Bearer {token}"},
+    )
+    assert answer.status_code == 201
+    assert answer.json()["content_type"] == "text/plain"
+    assert "/" not in answer.json()["filename"]
+    assert answer.json()["filename"].endswith("b.txt")
+
+
+async def test_a_visitor_cannot_send_anothers_file(stack: Stack) -> None:
+    mine, theirs = (await stack.visitor())["token"], (await stack.visitor())["token"]
+    file = (await upload(stack, theirs, PNG)).json()
+    answer = await stack.say(mine, {"client_id": "1", "text": "hi", "attachments": [file["id"]]})
+    assert answer.status_code == 422
+    assert stack.log.records == []
+
+
+@pytest.mark.parametrize(
+    ("data", "headers", "status"),
+    [
+        (EXE, {"content_type": "image/png"}, 422),
+        (b"", {}, 422),
+        (PNG * 100, {}, 413),
+        (b"no form", {"content_type": "multipart/form-data; boundary=x"}, 422),
+        (b"no form", {"content_type": "multipart/form-data"}, 422),
+        (b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--x--\r\n",
+         {"content_type": "multipart/form-data; boundary=x"}, 422),
+    ],
+)  # fmt: skip
+async def test_what_is_no_file_for_us_is_refused(
+    settle: Settle, data: bytes, headers: dict[str, str], status: int
+) -> None:
+    stack = settle(attachment_most_bytes=1000)
+    token = (await stack.visitor())["token"]
+    answer = await upload(stack, token, data, **headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert stack.uploads.known == {}
+    assert stack.blobs.kept == {}
+
+
+async def test_uploads_need_a_token_and_are_limited(settle: Settle) -> None:
+    stack = settle(webchat_uploads_burst=1, webchat_uploads_per_minute=1)
+    token = (await stack.visitor())["token"]
+    assert (await upload(stack, "nonsense", PNG)).status_code == 401
+    assert [(await upload(stack, token, PNG)).status_code for _ in range(2)] == [201, 429]
+
+
+async def test_an_absent_store_is_503(stack: Stack) -> None:
+    token = (await stack.visitor())["token"]
+    stack.blobs.down = True
+    assert (await upload(stack, token, PNG)).status_code == 503
+
+
+@pytest.mark.parametrize("action", ["read", "rating"])
 async def test_what_belongs_to_a_later_version_says_so(stack: Stack, action: str) -> None:
     token = (await stack.visitor())["token"]
     assert (await stack.say(token, {}, f"{CHAT}/{action}")).status_code == 501

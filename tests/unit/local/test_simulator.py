@@ -34,6 +34,7 @@ MAIL = (
     b"Date: Thu, 01 Jan 2026 00:00:00 +0000\r\n\r\nIt is on its way.\r\n"
 )
 
+UPDATE = {"name": "update", "language": "en", "text": "{{1}}, parcel {{2}} is late."}
 ACCOUNTS = Accounts(
     [
         Account(
@@ -43,6 +44,7 @@ ACCOUNTS = Accounts(
             address="+15550001111",
             inbox="support",
             secrets={"account_sid": "AC1", "auth_token": "token"},
+            templates=[{**UPDATE, "content_sid": f"HX{1:032x}"}],
         ),
         Account(
             provider="whatsapp",
@@ -51,6 +53,7 @@ ACCOUNTS = Accounts(
             address="900100200300",
             inbox="support",
             secrets={"app_secret": "secret", "access_token": "access"},
+            templates=[UPDATE],
         ),
         Account(
             provider="mime",
@@ -388,3 +391,58 @@ async def test_an_answer_that_means_nothing_comes_after_the_message_was_sent(sta
 async def test_an_order_that_makes_no_sense_is_refused(stack: Stack) -> None:
     answer = await stack.http.post("/dev/providers/behaviour", json={"provider": "pigeon", "mode": "ok"})
     assert answer.status_code == 422
+
+
+# --- consent and templates ------------------------------------------------------------------------
+
+
+async def test_twilio_sends_nothing_to_who_stopped_until_they_start_again(stack: Stack) -> None:
+    async def says(text: str, sender: str = TEXT["To"]) -> None:
+        heard = {"sender": sender, "to": TEXT["From"], "text": text}
+        answer = await stack.http.post("/dev/providers/twilio-sms/heard", json=heard)
+        assert answer.status_code == 204
+
+    await says("Stop please")
+    assert (await stack.sms()).status_code == 201
+    await says(" stop ")
+    refused = await stack.sms()
+    assert (refused.status_code, refused.json()["code"]) == (400, 21610)
+    assert (await stack.sms(To="+15551230002")).status_code == 201
+    await says("START")
+    assert (await stack.sms()).status_code == 201
+
+
+async def test_twilio_sends_a_content_it_has(stack: Stack) -> None:
+    sid = f"HX{1:032x}"
+    sent = await stack.sms(Body="", ContentSid=sid, ContentVariables='{"2": "7731", "1": "Zoë"}')
+    assert sent.status_code == 201
+    assert [entry["text"] for entry in await stack.sent()] == ["Zoë, parcel 7731 is late."]
+    for wrong in (
+        {"ContentSid": f"HX{2:032x}"},
+        {"ContentVariables": '{"1": "a"}'},
+        {"ContentVariables": "["},
+    ):
+        refused = await stack.sms(**{"Body": "", "ContentSid": sid, **wrong})
+        assert (refused.status_code, refused.json()["code"]) == (400, 21655)
+
+
+def template(name: str, *values: str) -> dict[str, object]:
+    parameters = [{"type": "text", "text": value} for value in values]
+    components = [{"type": "body", "parameters": parameters}] if values else []
+    return {"name": name, "language": {"code": "en"}, "components": components}
+
+
+async def test_whatsapp_sends_a_template_it_has(stack: Stack) -> None:
+    sent = await stack.whatsapp(type="template", template=template("update", "Zoë", "7731"))
+    assert sent.status_code == 200
+    assert [entry["text"] for entry in await stack.sent()] == ["Zoë, parcel 7731 is late."]
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [(template("nothing"), 132001), (template("update", "Zoë"), 132000), ({"name": "update"}, 100)],
+)
+async def test_whatsapp_refuses_any_other(stack: Stack, asked: dict[str, object], code: int) -> None:
+    refused = await stack.whatsapp(type="template", template=asked)
+    assert refused.json()["error"]["code"] == code
+    assert await stack.sent() == []

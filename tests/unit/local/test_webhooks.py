@@ -18,7 +18,7 @@ from deploy.local.stack import HERE
 from deploy.local.webhooks import Mail, WhatsAppSender
 from schemas.common import Channel
 from services.chassis.accounts import Account, Accounts
-from services.ingest.channels import mime, twilio_sms
+from services.ingest.channels import instagram, messenger, mime, twilio_sms
 from services.ingest.channels import whatsapp as cloud
 from services.ingest.channels.registry import PROVIDERS
 from services.ingest.webhook import Arrival, Received, Webhook
@@ -42,6 +42,10 @@ def built() -> list[tuple[ModuleType, Channel, webhooks.Webhook]]:
         (twilio_sms, Channel.SMS, webhooks.sms_status(number, PUBLIC, "+12025550101", "SM1", "delivered")),
         (cloud, Channel.WHATSAPP, webhooks.whatsapp(account(Channel.WHATSAPP), sender, text, "wamid.1", NOW)),
         (cloud, Channel.WHATSAPP, webhooks.whatsapp_body(account(Channel.WHATSAPP), b'{"entry":[')),
+        *(
+            (module, channel, webhooks.direct_message(account(channel), "7100", TEXT, "m_1", NOW))
+            for module, channel in ((messenger, Channel.MESSENGER), (instagram, Channel.INSTAGRAM))
+        ),
         (mime, Channel.EMAIL, webhooks.email(account(Channel.EMAIL), mail, NOW)),
     ]
 

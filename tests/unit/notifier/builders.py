@@ -6,16 +6,33 @@ from uuid import UUID
 
 from schemas import ids
 from schemas.common import Channel, DeliveryStatus, Identifier, IdentifierKind
-from schemas.inbound import DeliveryData, DeliveryReported
+from schemas.inbound import (
+    DeliveryData,
+    DeliveryEcho,
+    DeliveryReported,
+    DeliveryWatermark,
+    InboundData,
+    InboundPersonal,
+    WatermarkData,
+    WatermarkPersonal,
+)
 from schemas.outbound import MessageSend, OutboundData, OutboundPersonal
 from services.chassis.delivery import Delivery
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
-CHANNELS = {"twilio-sms": Channel.SMS, "whatsapp": Channel.WHATSAPP, "webchat": Channel.CHAT}
+CHANNELS = {
+    "twilio-sms": Channel.SMS,
+    "whatsapp": Channel.WHATSAPP,
+    "webchat": Channel.CHAT,
+    "messenger": Channel.MESSENGER,
+    "instagram": Channel.INSTAGRAM,
+}
 KINDS = {
     "twilio-sms": IdentifierKind.PHONE,
     "whatsapp": IdentifierKind.WHATSAPP,
     "webchat": IdentifierKind.VISITOR,
+    "messenger": IdentifierKind.MESSENGER,
+    "instagram": IdentifierKind.INSTAGRAM,
 }
 
 
@@ -80,6 +97,51 @@ def receipt(
             at=at(seconds),
             message_id=message_id(name) if name else None,
             error_code=error_code,
+        ),
+    )
+
+
+def watermark(
+    status: DeliveryStatus, up_to: float, *, seconds: float | None = None, to: str = "PSID1"
+) -> DeliveryWatermark:
+    own = ids.derive("watermark", status, up_to, to)
+    return DeliveryWatermark.model_validate(
+        {
+            "id": own,
+            "occurred_at": at(up_to),
+            "correlation": own,
+            "data": WatermarkData.model_validate(
+                {
+                    "provider": "messenger",
+                    "account": "demo",
+                    "status": status,
+                    "up_to": at(up_to),
+                    "at": at(up_to if seconds is None else seconds),
+                }
+            ),
+            "personal": WatermarkPersonal(recipient=Identifier(kind=IdentifierKind.MESSENGER, value=to)),
+        }
+    )
+
+
+def echo(provider_id: str, *, seconds: float = 1, to: str = "IGSID1") -> DeliveryEcho:
+    own = ids.derive("message", "instagram", provider_id)
+    person = Identifier(kind=IdentifierKind.INSTAGRAM, value=to, verified=True)
+    return DeliveryEcho(
+        id=own,
+        occurred_at=at(seconds),
+        correlation=own,
+        data=InboundData(
+            provider="instagram",
+            account="demo",
+            channel=Channel.INSTAGRAM,
+            inbox="support",
+            direction="outbound",
+            sent_at=at(seconds),
+            received_at=at(seconds),
+        ),
+        personal=InboundPersonal(
+            sender=person, identifiers=(person,), text="hello", provider_message_id=provider_id
         ),
     )
 

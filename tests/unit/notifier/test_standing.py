@@ -62,6 +62,16 @@ def test_a_probe_without_an_answer_prolongs_the_pause() -> None:
     assert one.pause == Pause(at(0), "190", at(15), 1)
 
 
+def test_a_probe_that_is_refused_for_itself_says_nothing_and_the_next_one_may_go_at_once() -> None:
+    one = standing()
+    one.refused("m1", "190", at(0))
+    first = one.pause
+    one.ask("m2")
+    one.passed("m2")
+    assert one.pause is first
+    assert one.may_ask(at(5), 0)
+
+
 def test_a_message_that_alone_is_refused_time_and_again_is_at_fault_itself() -> None:
     one, now = standing(), 0.0
     for _ in range(2):
@@ -126,11 +136,15 @@ class Pausing(RuleBasedStateMachine):
             self.out.append(name)
 
     @precondition(lambda self: self.out)
-    @rule(data=st.data(), answer=st.sampled_from(["served", "refused", "unsaid"]))
+    @rule(data=st.data(), answer=st.sampled_from(["served", "refused", "passed", "unsaid"]))
     def answer(self, data: st.DataObject, answer: str) -> None:
         name = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
         if answer == "served":
             self.one.served(name)
+        elif answer == "passed":
+            before = self.one.pause
+            self.one.passed(name)
+            assert self.one.pause is before
         elif answer == "refused":
             assert self.one.refused(name, "190", self.now)
             assert self.one.pause is not None

@@ -31,6 +31,8 @@ SECRETS = {"account_sid": "AC1", "auth_token": "token-1", "access_token": "acces
 ADDRESSES = {
     "twilio-sms": ("sms", "+15550001111", ("phone", "+15551230001")),
     "whatsapp": ("whatsapp", "900100200300", ("whatsapp", "15551230001")),
+    "messenger": ("messenger", "100200300400", ("messenger", "PSID1")),
+    "instagram": ("instagram", "178400500600", ("instagram", "IGSID1")),
     "mime": ("email", "support@parley.example", ("email", "ann@mail.example.org")),
     "webchat": ("chat", "demo-widget", ("visitor", "v1")),
 }
@@ -296,7 +298,7 @@ async def test_a_failure_without_the_providers_word_is_told_by_whether_it_may_ha
 @pytest.mark.parametrize(
     "body", [None, [], {}, {"sid": ""}, {"sid": 5}, {"messages": []}, {"messages": [5]}, "x"]
 )
-@pytest.mark.parametrize("provider", ["twilio-sms", "whatsapp"])
+@pytest.mark.parametrize("provider", ["twilio-sms", "whatsapp", "messenger", "instagram"])
 async def test_an_acceptance_without_an_id_is_unknown(provider: str, body: object) -> None:
     assert await outcome(provider, says(200, body)) == "unknown"
 
