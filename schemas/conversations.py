@@ -100,6 +100,10 @@ class MessageData(ConversationRef):
     automatic: Literal[True] | None = None
     """Written by nobody: our answer to HELP."""
     noise: bool = False
+    guest: bool | None = None
+    """True where somebody else than the Customer wrote it, to a reply address of the Customer's."""
+    answers: UUID | None = None
+    """The message of ours that it answers, where its headers name one."""
     delivery: DeliveryStatus
 
 
@@ -110,6 +114,10 @@ class MessagePersonal(Personal):
     """The Customer's address on the channel."""
     name: str | None = None
     text: str
+    html: str | None = None
+    """A mail's HTML, made safe to show."""
+    quoted: str | None = None
+    """The earlier mail that a mail quotes below `text`."""
     subject: str | None = None
     attachments: tuple[Attachment, ...] = ()
 

@@ -30,6 +30,13 @@ class InboundData(Model):
     """An automatic mail (RFC 3834), a bounce, a system message: recorded, never answered."""
     consent: Literal["stop", "start", "help"] | None = None
     """What the provider says that the message asks for (Twilio's `OptOutType`), whatever its words."""
+    thread: str | None = None
+    """Home Customer whom the signed reply address names that a mail was sent to."""
+    guest: bool | None = None
+    """True where somebody else than the Customer wrote it, to a reply address of the Customer's.
+
+    identity tells; before that nobody knows.
+    """
 
 
 class InboundPersonal(Personal):
@@ -46,6 +53,10 @@ class InboundPersonal(Personal):
     """The text as a JSON string literal in ASCII, only where `text` had to be changed."""
     text_rest: BlobRef | None = None
     """The whole text where `text` was cut."""
+    html: str | None = None
+    """A mail's HTML, made safe to show."""
+    quoted: str | None = None
+    """The earlier mail that a mail quotes below `text`; both together are all of its words."""
     subject: str | None = None
     attachments: tuple[Attachment, ...] = ()
     provider_message_id: str

@@ -1,7 +1,8 @@
 """What is recorded of each provider in `tests/fixtures`, so that adding one needs no change to a test.
 
-`webhooks/<provider>/`: `<case>.json` (`.form`, `.eml`) with `<case>.expected.json`, `account.yaml`, and
-`signatures.yaml`. `sends/<provider>.yaml`: what a sender asks, and what it makes of the answers.
+`webhooks/<provider>/`: `<case>.json` (`.form`, `.multipart`, `.eml`) with `<case>.expected.json`,
+`account.yaml`, and `signatures.yaml`. `sends/<provider>.yaml`: what a sender asks, and what it makes of
+the answers.
 """
 
 from pathlib import Path
@@ -13,7 +14,12 @@ from services.chassis.accounts import Account
 
 FIXTURES = Path(__file__).parent / "fixtures"
 WEBHOOKS = FIXTURES / "webhooks"
-TYPES = {".form": "application/x-www-form-urlencoded", ".json": "application/json", ".eml": "message/rfc822"}
+TYPES = {
+    ".form": "application/x-www-form-urlencoded",
+    ".multipart": "multipart/form-data; boundary=xYzZY",
+    ".json": "application/json",
+    ".eml": "message/rfc822",
+}
 
 
 def payloads() -> list[Path]:

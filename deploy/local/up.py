@@ -110,6 +110,7 @@ def environment(stack: Stack, servers: Servers, keys: StackKeys) -> dict[str, st
         "JWKS_URL": (stack.data_dir / "jwks.json").as_uri(),
         "PROVIDER_API_BASE": f"{stack.url}/dev/providers",
         "PUBLIC_URL": stack.public_url,
+        "SNS_BASE_URL": f"{stack.url}/dev/providers/sns",
         "VISITOR_TOKEN_SECRET": keys.visitor_token_secret,
     }
     given = {name: os.environ[name] for name in own if os.environ.get(name)}

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+MOST_MAILS_PER_HOUR = 200
 _FROM_ENVIRONMENT = {
     "reopen_window_seconds": "REOPEN_WINDOW_SECONDS",
     "contact_idle_seconds": "CONTACT_IDLE_SECONDS",
@@ -38,6 +39,8 @@ class Inbox(BaseModel):
     """An answered messaging Contact ends at most so long after it started."""
     same_agent_seconds: float = Field(28_800, ge=0)
     """So long a returning Conversation prefers the Agent it had."""
+    mails_per_hour: int = Field(30, ge=1, le=MOST_MAILS_PER_HOUR)
+    """An address with which so many mails went either way in an hour is recorded, and wakes nobody."""
 
 
 def inbox_of(inboxes: Mapping[str, Inbox], name: str) -> Inbox:

@@ -23,6 +23,7 @@ from services.identity.domain.claims import (
     person,
     resolve,
 )
+from services.identity.domain.guests import guest_of
 from services.identity.domain.profile import (
     Cause,
     Change,
@@ -126,8 +127,9 @@ class Customers:
         """
         messages: list[MessageReceived] = [delivery.message for delivery in batch]
         people = [person(message.personal) for message in messages]
-        owners = await self._settle(people)
-        found = [resolve(identifiers, owners) for identifiers in people]
+        guests = await self._guests(messages, people)
+        owners = await self._settle([one for index, one in enumerate(people) if index not in guests])
+        found = [guests.get(index) or resolve(one, owners) for index, one in enumerate(people)]
         await self.store.vouch(
             [Claim(identifier, item.customer_id) for item in found for identifier in item.vouched]
         )
@@ -151,6 +153,20 @@ class Customers:
         ]
         created = sum(made.profile.version == 1 for made in saved)
         return Identified(outcomes, created, len(conflicts))
+
+    async def _guests(
+        self, messages: Sequence[MessageReceived], people: Sequence[Person]
+    ) -> Mapping[int, Resolution]:
+        """Return the messages, by index, that join the thread of somebody else than their sender."""
+        named = {index: message.data.thread for index, message in enumerate(messages) if message.data.thread}
+        if not named:
+            return {}
+        senders = {key(identifier) for index in named for identifier in people[index]}
+        owners = await self.store.owners(list(senders))
+        loaded = await self.store.load(list(set(named.values())))
+        known = {customer for customer, item in loaded.items() if item.profile.version}
+        guests = {index: guest_of(who, people[index], owners, known) for index, who in named.items()}
+        return {index: resolution for index, resolution in guests.items() if resolution is not None}
 
     async def _settle(self, people: Sequence[Person]) -> Owners:
         """Return the owners of all identifiers; those without get one."""
@@ -209,6 +225,8 @@ class Customers:
 def _sightings(messages: Sequence[MessageReceived], found: Sequence[Resolution]) -> dict[str, _Sightings]:
     sightings: dict[str, _Sightings] = {}
     for message, item in zip(messages, found, strict=True):
+        if item.guest:
+            continue
         theirs = message.personal.name if message.data.direction == "inbound" else None
         seen = sightings.setdefault(item.customer_id, _Sightings())
         seen.seen.append((Cause(message.id, message.correlation), theirs, item.own))
@@ -223,7 +241,7 @@ def _outgoing(message: MessageReceived, resolution: Resolution) -> Outgoing:
         causation=message.id,
         customer_id=resolution.customer_id,
         home=resolution.customer_id,
-        data=message.data,
+        data=message.data.model_copy(update={"guest": True}) if resolution.guest else message.data,
         personal=message.personal,
     )
     return Outgoing(MESSAGES_IDENTIFIED.name, resolution.customer_id, record.json_bytes())

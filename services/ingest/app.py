@@ -19,13 +19,15 @@ from services.chassis.outside import outside_client
 from services.chassis.service import Service, build
 from services.chassis.uploads import refused_types
 from services.ingest import api, webchat_api
+from services.ingest.certificates import SnsCertificates
 from services.ingest.fetching import Fetching
 from services.ingest.front import Front
 from services.ingest.handlers import Intake
 from services.ingest.loops import count_waiting, forget_uploads
+from services.ingest.proofs import Proofs
 from services.ingest.settings import IngestSettings
 from services.ingest.sources import Downloads
-from services.ingest.store import FetchJobs, MongoVisitors
+from services.ingest.store import FetchJobs, MongoNonces, MongoVisitors
 from services.ingest.subscribers import consumers
 from services.ingest.taking import Taking
 from services.ingest.visitors import Visitors, random_visitor_id
@@ -41,7 +43,11 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     accounts = AccountsFile(settings.accounts_file, "ingest", settings.provider_api_base)
     publisher = KafkaPublisher(settings, "ingest")
     store = MongoVisitors(database)
-    intake = Intake(accounts.accounts, publisher, blobs, clock, uuid4)
+    nonces = MongoNonces(database)
+    client = httpx.AsyncClient(timeout=settings.certificate_timeout_seconds, trust_env=False)
+    certificates = SnsCertificates(client, clock, settings.sns_base_url)
+    proofs = Proofs(certificates, nonces, timedelta(seconds=settings.nonce_lifetime_seconds))
+    intake = Intake(accounts.accounts, publisher, blobs, clock, uuid4, proofs)
     accounts.follow(intake.learn)
     taking = Taking(intake, settings)
     visitors = Visitors(store, timedelta(days=settings.visitor_lifetime_days), random_visitor_id)
@@ -72,14 +78,14 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
             publisher=publisher,
             database=database,
             consumers=consumers(fetching),
-            on_start=[store.prepare, attachments.prepare],
+            on_start=[store.prepare, nonces.prepare, attachments.prepare],
             loops=[
                 fetching.run,
                 partial(every, settings.accounts_reload_seconds, accounts.look, "accounts"),
                 partial(every, 15.0, count_waiting(jobs), "files to fetch"),
                 partial(every, 600.0, forget_uploads(attachments, settings, clock), "unused uploads"),
             ],
-            on_stop=[outside.aclose, providers.aclose, shared.client.close],
+            on_stop=[client.aclose, outside.aclose, providers.aclose, shared.client.close],
         )
     )
 

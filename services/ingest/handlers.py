@@ -18,6 +18,7 @@ from services.chassis.broker import Outgoing, Publisher
 from services.chassis.clock import Clock
 from services.chassis.logging import log
 from services.ingest.channels.registry import Provider
+from services.ingest.proofs import Proofs
 from services.ingest.webhook import Arrival, Item, Received, Reported, Unreadable, Webhook
 
 RECORD_BYTES = 256_000
@@ -51,6 +52,8 @@ class Intake:
     blobs: BlobStore
     clock: Clock
     new_id: Callable[[], UUID]
+    proofs: Proofs | None = None
+    """Without it a provider that needs more than the request as proof is refused."""
 
     def learn(self, accounts: Accounts) -> None:
         """Know these accounts from now on."""
@@ -103,13 +106,23 @@ class Intake:
         return value if len(value) <= RECORD_BYTES else (await self._cut(record)).json_bytes()
 
     async def _cut(self, record: MessageReceived) -> MessageReceived:
-        """Return the record with its text cut, and all of the text in the blob store."""
+        """Return the record with its text cut, and all of the text in the blob store.
+
+        What a mail quotes is cut too, and its HTML left out: its raw bytes are kept.
+        """
         personal = record.personal
         if personal.text_raw is not None:
             rest = await self.blobs.put(personal.text_raw.encode(), "application/json")
         else:
             rest = await self.blobs.put(personal.text.encode(), "text/plain; charset=utf-8")
-        return _with(record, text=personal.text[:_CUT_TEXT_CHARACTERS], text_raw=None, text_rest=rest)
+        return _with(
+            record,
+            text=personal.text[:_CUT_TEXT_CHARACTERS],
+            text_raw=None,
+            text_rest=rest,
+            html=None,
+            quoted=personal.quoted[:_CUT_TEXT_CHARACTERS] if personal.quoted else None,
+        )
 
     async def _quarantined(self, item: Unreadable, arrival: Arrival, content_type: str) -> WebhookQuarantined:
         account = arrival.account

@@ -1,10 +1,11 @@
-"""Visitors in MongoDB, forgotten when their token ends; and files that are to be fetched."""
+"""Visitors and nonces in MongoDB, either forgotten when it ends; and files that are to be fetched."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo import ASCENDING, ReturnDocument, UpdateOne
+from pymongo.errors import DuplicateKeyError
 
 from schemas.common import Identifier
 from services.chassis.attachments import Attachments, File, State, document_of
@@ -49,6 +50,26 @@ class MongoVisitors:
             found["name"],
             found["claimed_email"],
         )
+
+
+class MongoNonces:
+    """The collection `nonces`; see proofs.Nonces."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection = database["nonces"]
+
+    async def prepare(self) -> None:
+        """Create the index that forgets nonces."""
+        await self._collection.create_index([("expires_at", ASCENDING)], expireAfterSeconds=0)
+
+    async def admit(self, name: str, content: str, until: datetime) -> bool:
+        """Remember the nonce; return whether it is new, or came with the same content."""
+        try:
+            await self._collection.insert_one({"_id": name, "content": content, "expires_at": until})
+        except DuplicateKeyError:
+            known = await self._collection.find_one({"_id": name})
+            return known is None or known["content"] == content
+        return True
 
 
 class FetchJobs:

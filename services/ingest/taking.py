@@ -1,8 +1,10 @@
 """Takes a webhook: read, verify, publish, answer. What routes and the front have in common."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import cache
+from http import HTTPStatus
 
 from fastapi import Response
 from prometheus_client import Counter, Histogram
@@ -25,12 +27,15 @@ _REASONS = {
     400: "aborted",
     401: "forged",
     403: "forged",
+    406: "forged",
     404: "unknown_account",
     408: "too_slow",
     413: "too_large",
     429: "limited",
     503: "unavailable",
 }
+_LARGE_BYTES = 262_144
+"""A larger body is verified beside the event loop."""
 _ANSWERS = {row.name: Response(row.answer, 200, media_type=row.answer_type) for row in PROVIDERS.values()}
 
 
@@ -109,12 +114,36 @@ class Taking:
             raise _forged(row)
         body = await read_body(headers, receive, row.limit_bytes, self._limit)
         webhook = self.as_received(scope, headers, body)
-        if not row.verify(webhook, account):
+        if not await (self._proven if row.needs_proofs else self._verified)(row, webhook, arrival):
             raise _forged(row)
         await published(row.name, arrival, lambda: self.intake.take(row, webhook, arrival))
         if row.answering is None:
             return _ANSWERS[row.name]
         return Response(row.answering(webhook, arrival), 200, media_type=row.answer_type)
+
+    async def _verified(self, row: Provider, webhook: Webhook, arrival: Arrival) -> bool:
+        if len(webhook.body) < _LARGE_BYTES:
+            return row.verify(webhook, arrival.account)
+        return await asyncio.to_thread(row.verify, webhook, arrival.account)
+
+    async def _proven(self, row: Provider, webhook: Webhook, arrival: Arrival) -> bool:
+        """Verify with what the request alone does not hold; 503 when that cannot be had now."""
+        proofs, account = self.intake.proofs, arrival.account
+        if proofs is None:
+            return False
+        try:
+            webhook = await proofs.with_certificate(row, webhook, account)
+            if not await self._verified(row, webhook, arrival):
+                return False
+            if not await proofs.admits(row, webhook, account, arrival.received_at):
+                return False
+            await proofs.confirm(row, webhook)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("webhook_not_proven", provider=row.name, error=type(error).__name__)
+            raise unavailable("what the request is checked with") from error
+        return True
 
     def as_received(self, scope: Scope, headers: Mapping[str, str], body: bytes = b"") -> Webhook:
         """Return the request as its signature covers it."""
@@ -149,7 +178,7 @@ class HeaderFields(Mapping[str, str]):
 
 
 def _forged(row: Provider) -> Problem:
-    title = "Unauthorized" if row.forged_status == 401 else "Forbidden"  # noqa: PLR2004  (HTTP's own number)
-    headers = {"WWW-Authenticate": "Bearer"} if row.proven_by_headers else {}
+    title = HTTPStatus(row.forged_status).phrase
+    headers = {"WWW-Authenticate": row.challenge} if row.proven_by_headers else {}
     detail = "the request does not carry the signature or token of this account"
     return Problem(row.forged_status, title, detail, headers={**headers, "Connection": "close"})

@@ -12,19 +12,22 @@ from schemas.envelope import rfc3339
 from schemas.inbound import DeliveryEcho, DeliveryReported, DeliveryWatermark, MessageReceived
 from schemas.topics import MESSAGES_DELIVERY
 from services.chassis.accounts import Account, Accounts
+from services.ingest.multipart import BadItem, Field, read_multipart
+
+__all__ = ["BadItem", "Field"]
 
 
-def form_fields(text: str) -> list[tuple[str, str]]:
+def form_fields(text: str, errors: str = "replace") -> list[tuple[str, str]]:
     """Return what `parse_qsl(text, keep_blank_values=True)` does, in a third of its time.
 
     Most names and values bear no escapes: it looks at each of them all the same.
     """
     pieces = (piece.partition("=") for piece in text.replace("+", " ").split("&") if piece)
-    return [(_unescaped(name), _unescaped(value)) for name, _, value in pieces]
+    return [(_unescaped(name, errors), _unescaped(value, errors)) for name, _, value in pieces]
 
 
-def _unescaped(text: str) -> str:
-    return unquote(text, errors="replace") if "%" in text else text
+def _unescaped(text: str, errors: str) -> str:
+    return unquote(text, errors=errors) if "%" in text else text
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Webhook:
     body: bytes
     public_url: str
     """Our address as the provider knows it, without a path or with the prefix a proxy takes off."""
+    certificate: bytes = b""
+    """PEM of the certificate that the request says it is signed with, fetched for it."""
 
     @property
     def url(self) -> str:
@@ -57,6 +62,16 @@ class Webhook:
     def form(self) -> list[tuple[str, str]]:
         """The names and values of a body in `application/x-www-form-urlencoded`, blank ones included."""
         return form_fields(self.body.decode("utf-8", "replace"))
+
+    @cached_property
+    def fields(self) -> Sequence[Field]:
+        """The fields of a form of either media type, as bytes. Raises BadItem."""
+        if self.content_type == "multipart/form-data":
+            return read_multipart(self.headers["content-type"], self.body)
+        return [
+            Field(name, value.encode("utf-8", "surrogateescape"))
+            for name, value in form_fields(self.body.decode("utf-8", "surrogateescape"), "surrogateescape")
+        ]
 
 
 @dataclass(frozen=True)
@@ -116,8 +131,14 @@ class Unreadable:
 Item = Received | Reported | Unreadable
 
 
-class BadItem(ValueError):  # noqa: N818  (the item is bad, nothing else failed)
-    """One item cannot be read; its message is the reason, and never quotes the input."""
+@dataclass(frozen=True, slots=True)
+class Nonce:
+    """What a signature that does not cover the body can be used for again, with another body."""
+
+    value: str
+    signed_at: datetime
+    content: str
+    """Hash of what the request says: the same in a redelivery."""
 
 
 class Verify(Protocol):

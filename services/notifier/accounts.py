@@ -28,7 +28,7 @@ class Finding:
 
     source: str
     state: str
-    """`ok`, `trouble`, or `unchecked` where the provider has nothing to ask."""
+    """`ok`, `trouble`, or `unchecked` where the provider cannot be asked."""
     what: str = ""
     remedy: str = ""
 
@@ -48,7 +48,7 @@ async def _finding(account: Account, client: httpx.AsyncClient, public_url: str)
     source = source_of(account.provider, account.account)
     made = CHECKS.get(account.provider)
     if made is None:
-        return Finding(source, "unchecked", "the provider has nothing to ask")
+        return Finding(source, "unchecked", "there is no check of this provider")
     webhook = f"{public_url.rstrip('/')}/ingest/v1/{source}"
     try:
         return Finding(source, "ok", await made(Asking(client, webhook), account))

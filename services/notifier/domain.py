@@ -1,5 +1,6 @@
 """What becomes of a message that is to be sent: pure rules on frozen values."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,6 +25,18 @@ RANK = {
 A failure tells more than that the provider took the message, and less than that it arrived; any word of
 the provider tells more than our not knowing.
 """
+
+_ENHANCED = re.compile(r"[45]\.\d{1,3}\.\d{1,3}")
+"""Status code of a mail system (RFC 3463); no other provider's codes look so."""
+
+
+def rank(status: DeliveryStatus, error_code: str | None) -> float:
+    """Return how much a word counts.
+
+    A mail that came back did so after a system on its way had taken it: "delivered" says less.
+    """
+    bounced = status is DeliveryStatus.FAILED and _ENHANCED.fullmatch(error_code or "") is not None
+    return RANK[DeliveryStatus.DELIVERED] + 0.5 if bounced else RANK[status]
 
 
 class State(StrEnum):
@@ -166,17 +179,16 @@ def merge(send: Send, evidence: Evidence) -> Send:
     learned = send.provider_message_id or evidence.provider_message_id
     taken_at = (evidence.taken_at if send.recipient else None) or send.taken_at
     send = replace(send, provider_message_id=learned, taken_at=taken_at)
-    higher = RANK[evidence.status] > RANK[send.status]
-    same_earlier = (
-        evidence.status is send.status and send.status_at is not None and evidence.at < send.status_at
-    )
+    heard, known = rank(evidence.status, evidence.error_code), rank(send.status, send.error_code)
+    higher = heard > known
+    same_earlier = heard == known and send.status_at is not None and evidence.at < send.status_at
     if not higher and not same_earlier:
         return send
     return replace(
         send,
         status=evidence.status,
         status_at=evidence.at,
-        status_seq=send.status_seq + higher,
+        status_seq=send.status_seq + (evidence.status is not send.status),
         error_code=evidence.error_code,
         error_detail=evidence.error_detail,
         error_kind=evidence.error_kind,

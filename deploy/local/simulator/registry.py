@@ -1,7 +1,20 @@
 """Every provider that the simulator stands in for, one row each."""
 
-from deploy.local.simulator import line, messenger, mime, telegram, twilio, whatsapp
-from deploy.local.simulator.standin import StandIn, Writing
+from collections.abc import Callable
+
+from deploy.local.simulator import (
+    line,
+    mailgun,
+    messenger,
+    mime,
+    postmark,
+    sendgrid,
+    ses,
+    telegram,
+    twilio,
+    whatsapp,
+)
+from deploy.local.simulator.standin import StandIn, Writes, Writing
 from deploy.local.webhooks import Mail, Webhook, WhatsAppSender, email, sms
 from deploy.local.webhooks import whatsapp as whatsapp_webhook
 from schemas.common import Channel
@@ -25,7 +38,13 @@ def _mail(account: Account, _public_url: str, writing: Writing) -> Webhook:
     return email(account, mail, writing.at)
 
 
+def _by(hands_over: Callable[[Account, bytes, Writing], Webhook]) -> Writes:
+    """Return how a provider that hands over whole mails tells of one."""
+    return lambda account, url, writing: hands_over(account, _mail(account, url, writing).body, writing)
+
+
 _NUMBER = "+15551230001"
+_MAILBOX = "ann@mail.example.org"
 STAND_INS = (
     StandIn(twilio.PROVIDER, Channel.SMS, _NUMBER, _sms, twilio.router),
     StandIn(whatsapp.PROVIDER, Channel.WHATSAPP, _NUMBER, _whatsapp, whatsapp.router),
@@ -46,10 +65,14 @@ STAND_INS = (
     StandIn(
         mime.PROVIDER,
         Channel.EMAIL,
-        "ann@mail.example.org",
+        _MAILBOX,
         _mail,
         lambda accounts, behaviours, sent, _: mime.router(accounts, behaviours, sent),
     ),
+    StandIn(sendgrid.PROVIDER, Channel.EMAIL, _MAILBOX, _by(sendgrid.hands_over), sendgrid.router),
+    StandIn(mailgun.PROVIDER, Channel.EMAIL, _MAILBOX, _by(mailgun.hands_over), mailgun.router),
+    StandIn(postmark.PROVIDER, Channel.EMAIL, _MAILBOX, _by(postmark.hands_over), postmark.router),
+    StandIn(ses.PROVIDER, Channel.EMAIL, _MAILBOX, _by(ses.hands_over), ses.router),
     StandIn(telegram.PROVIDER, Channel.TELEGRAM, "6200000001", telegram.writes, telegram.router),
     StandIn(line.PROVIDER, Channel.LINE, f"U{'a' * 32}", line.writes, line.router),
 )

@@ -128,7 +128,8 @@ def heed(draft: Draft, message: MessageIdentified, word: Word | None) -> None:
     """Let a Customer's message change their consent."""
     line, at = line_of(message), message.data.sent_at
     if word in (Word.STOP, Word.START):
-        take(draft, line, Consent(word is Word.STOP, at, "customer"), message.data.inbox)
+        source: Literal["customer", "provider"] = "provider" if line.channel is Channel.EMAIL else "customer"
+        take(draft, line, Consent(word is Word.STOP, at, source), message.data.inbox)
     elif word is None and _lifted_by_writing(draft.thread, line) and not message.data.automatic:
         take(draft, line, Consent(opted_out=False, at=at, source="customer"), message.data.inbox)
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
+from uuid import UUID
 
 from schemas import ids
 from schemas.common import Attachment, Channel, DeliveryStatus, channel_class
@@ -14,7 +16,7 @@ from schemas.conversations import (
 )
 from schemas.inbound import MessageIdentified
 from services.chassis.inboxes import Inbox, inbox_of
-from services.conversation.domain import consent, routing, window
+from services.conversation.domain import consent, mails, routing, window
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.model import Contact, Conversation, Route, Routing
 from services.conversation.domain.noise import Weight, weigh
@@ -33,7 +35,9 @@ def receive(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbo
         return None
     word = consent.word_of(draft.thread, message)
     weight = Weight.NOISE if word else weigh(data.kind, personal.text, automatic=data.automatic)
-    if weight is not Weight.NOISE or _introduces(draft, message, word):
+    if mails.note_received(draft, message, inbox_of(inboxes, data.inbox).mails_per_hour):
+        weight = Weight.NOISE
+    if mails.shows_a_way_back(message) and (weight is not Weight.NOISE or _introduces(draft, message, word)):
         _remember_route(draft, message)
     window.note(draft, message)
     effect = _effect(draft, weight, inboxes)
@@ -43,7 +47,7 @@ def receive(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbo
         case Inbound.WAKE | Inbound.REVIVE:
             _wake(draft, message, inboxes)
         case Inbound.JOIN:
-            join(draft, data.channel, data.account, personal.sender.value)
+            join(draft, data.channel, data.account, mails.contact_address(draft.thread, message))
             routing.widen_for(draft, (channel_class(data.channel),))
         case Inbound.RECORD:
             pass
@@ -72,7 +76,7 @@ def _effect(draft: Draft, weight: Weight, inboxes: Mapping[str, Inbox]) -> Inbou
 
 def _start(draft: Draft, message: MessageIdentified, inbox: Inbox) -> None:
     data = message.data
-    open_new(draft, inbox, data.channel, data.account, message.personal.sender.value)
+    open_new(draft, inbox, data.channel, data.account, mails.contact_address(draft.thread, message))
     routing.request(draft)
 
 
@@ -104,7 +108,7 @@ def _wake(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbox]
     else:
         draft.change(agent=None)
         draft.status(Status.NEW, "customer_wrote")
-    join(draft, data.channel, data.account, message.personal.sender.value)
+    join(draft, data.channel, data.account, mails.contact_address(draft.thread, message))
     routing.request(draft, preferred=routing.same_agent(current, inbox_of(inboxes, current.inbox), draft.now))
 
 
@@ -172,7 +176,8 @@ def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:
     outbound = data.direction == "outbound"
     delivery = DeliveryStatus.SENT if outbound else DeliveryStatus.RECEIVED
     current = draft.thread.current
-    contact = _contact_of(current, message)
+    contact = _contact_of(current, message, mails.contact_address(draft.thread, message))
+    answers = mails.answered(draft.thread, message)
     files = _files(message)
     if current is not None:
         draft.event(
@@ -188,12 +193,16 @@ def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:
                 "received_at": data.received_at,
                 "late": late,
                 "noise": noise,
+                "guest": data.guest,
+                "answers": answers,
                 "delivery": delivery,
             },
             personal=MessagePersonal(
                 address=personal.sender,
                 name=personal.name,
                 text=personal.text,
+                html=personal.html,
+                quoted=personal.quoted,
                 subject=personal.subject,
                 attachments=files,
             ),
@@ -214,6 +223,7 @@ def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:
         "status": delivery,
         "status_seq": 0,
     }
+    fields |= _of_mail(message, answers)
     draft.row(str(message.id), "message", draft.thread.seq, fields, at=data.sent_at)
 
 
@@ -230,7 +240,19 @@ def _files(message: MessageIdentified) -> tuple[Attachment, ...]:
     )
 
 
-def _contact_of(current: Conversation | None, message: MessageIdentified) -> Contact | None:
+def _of_mail(message: MessageIdentified, answers: UUID | None) -> dict[str, Any]:
+    """Return what a mail's item shows besides, as far as there is any."""
+    personal = message.personal
+    shown = {
+        "html": personal.html,
+        "quoted": personal.quoted,
+        "guest": personal.sender.value if message.data.guest else None,
+        "answers": str(answers) if answers else None,
+    }
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def _contact_of(current: Conversation | None, message: MessageIdentified, address: str) -> Contact | None:
     if current is None:
         return None
     data = message.data
@@ -239,8 +261,7 @@ def _contact_of(current: Conversation | None, message: MessageIdentified) -> Con
             contact
             for contact in reversed(current.contacts)
             if contact.live
-            and (contact.channel, contact.account, contact.address)
-            == (data.channel, data.account, message.personal.sender.value)
+            and (contact.channel, contact.account, contact.address) == (data.channel, data.account, address)
         ),
         None,
     )

@@ -141,6 +141,23 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Mailed:
+    """A mail of ours, by the ids that an answer to it may name."""
+
+    message_id: UUID
+    provider_message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Correspondence:
+    """When mails went to and came from one address within the last hour."""
+
+    address: str
+    received: tuple[datetime, ...] = ()
+    sent: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Consent:
     """The latest word on whether we may write."""
 
@@ -175,6 +192,9 @@ class Thread:
     current: Conversation | None = None
     """The newest Conversation; the only one that may be other than closed."""
     routes: Mapping[Channel, Route] = field(default_factory=dict)
+    mailed: tuple[Mailed, ...] = ()
+    """The last mails of ours."""
+    mails: tuple[Correspondence, ...] = ()
     standings: tuple[Standing, ...] = ()
     last_at: datetime | None = None
     """Provider's time of the latest message."""

@@ -15,7 +15,7 @@ class Weight(StrEnum):
     NOISE = "noise"
 
 
-_NOISE_KINDS = frozenset({"reaction", "delivery_report", "system", "read"})
+_NOISE_KINDS = frozenset({"reaction", "delivery_report", "system", "read", "complaint", "unsubscribe"})
 _THANKS = frozenset(
     {"thanks", "thank", "thx", "ty", "cheers", "danke", "dankeschön", "merci", "gracias", "grazie"}
     | {"obrigado", "obrigada", "bedankt", "tack"}

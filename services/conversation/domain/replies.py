@@ -12,6 +12,7 @@ from schemas.conversations import (
     NotePersonal,
 )
 from schemas.outbound import MessageSend, MessageStatus, OutboundData, OutboundPersonal
+from services.conversation.domain import mails
 from services.conversation.domain.contacts import end_answered_mail, let_rest
 from services.conversation.domain.draft import Draft, RowPatch
 from services.conversation.domain.inbound import join
@@ -66,6 +67,8 @@ def write(
 ) -> None:
     """Put a message of ours on the timeline and have it sent; without an `agent` it is automatic."""
     seq = _tell(draft, message_id, channel, route, words, agent, contact_id)
+    if channel is Channel.EMAIL:
+        mails.note_sent(draft, message_id, route.address.value)
     current = draft.thread.current
     consent = draft.thread.standing(route.provider, route.account, route.address.value).consent
     draft.thread = replace(draft.thread, last_at=max(draft.thread.last_at or draft.now, draft.now))
@@ -179,6 +182,7 @@ def note(draft: Draft, *, note_id: UUID, author: str, text: str, about: Conversa
 def delivery_changed(draft: Draft, status: MessageStatus) -> None:
     """Show on the timeline what became of a message; `status` never regresses at its source."""
     data = status.data
+    mails.note_name(draft, data.message_id, data.provider_message_id)
     current = draft.thread.current
     if current is not None and current.id == data.conversation_id:
         draft.event(

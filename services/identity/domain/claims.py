@@ -41,6 +41,8 @@ class Resolution:
     """Those of `own` that nobody vouched for until now."""
     contradicting: tuple[Claim, ...] = ()
     """Those that are another Customer's, who is named."""
+    guest: bool = False
+    """Somebody else wrote it into this Customer's thread."""
 
 
 def key(identifier: Identifier) -> str:

@@ -50,6 +50,9 @@ def received(
     subject: str | None = None,
     references: tuple[str, ...] = (),
     raw: bytes | None = None,
+    html: str | None = None,
+    quoted: str | None = None,
+    thread: str | None = None,
     consent: ConsentWord | None = None,
 ) -> Received:
     """Return the message; the first of `identifiers` is the address a reply goes to.
@@ -68,6 +71,8 @@ def received(
         **({"name": name} if name else {}),
         "text": said.text if raw_text is None else clean(said.text),
         **({"text_raw": raw_text} if raw_text is not None else {}),
+        **({"html": html} if html is not None else {}),
+        **({"quoted": clean(quoted)} if quoted else {}),
         **({"subject": clean(subject)} if subject is not None else {}),
         "attachments": [each.model_dump(mode="json", exclude_none=True) for each in said.attachments],
         "provider_message_id": provider_id(provider_message_id),
@@ -85,6 +90,7 @@ def received(
         "received_at": arrival.at,
         "automatic": automatic,
         **({"consent": consent} if consent is not None else {}),
+        **({"thread": thread} if thread is not None else {}),
     }
     value = _written("message.received", record_id, arrival, data=data, personal=personal)
     return Received(record_id, value, key, raw)

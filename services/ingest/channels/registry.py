@@ -1,10 +1,23 @@
 """Every provider that calls us, one row each."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from services.ingest.channels import instagram, line, messenger, mime, telegram, twilio_sms, whatsapp
-from services.ingest.webhook import Answer, Greet, Parse, Verify
+from services.chassis.accounts import Account
+from services.ingest.channels import (
+    instagram,
+    line,
+    mailgun,
+    messenger,
+    mime,
+    postmark,
+    sendgrid,
+    ses,
+    telegram,
+    twilio_sms,
+    whatsapp,
+)
+from services.ingest.webhook import Answer, Greet, Nonce, Parse, Verify, Webhook
 
 _MB = 1_000_000
 
@@ -33,6 +46,19 @@ class Provider:
     """The signature does not cover the body, so a forged one is not even read."""
     slow: bool = False
     """Parsing may take long; it runs beside the event loop."""
+    challenge: str = "Bearer"
+    """Scheme that a 401 asks for (RFC 9110, 11.6.1)."""
+    nonce: Callable[[Webhook], Nonce | None] | None = None
+    """What a signature that does not cover the body is good for only once; None for an unusable one."""
+    certificate_url: Callable[[Webhook, Account], str | None] | None = None
+    """Where the certificate is that the request is signed with; None for one that is not worth asking."""
+    confirmation_url: Callable[[Webhook], str | None] | None = None
+    """What is to be asked for a verified request to be agreed to."""
+
+    @property
+    def needs_proofs(self) -> bool:
+        """The request alone does not prove itself."""
+        return self.nonce is not None or self.certificate_url is not None
 
 
 PROVIDERS: Mapping[str, Provider] = {
@@ -88,6 +114,51 @@ PROVIDERS: Mapping[str, Provider] = {
             answer_type="application/json",
             proven_by_headers=True,
             slow=True,
+        ),
+        Provider(
+            name=sendgrid.PROVIDER,
+            verify=sendgrid.verify,
+            parse=sendgrid.parse,
+            limit_bytes=40 * _MB,
+            forged_status=403,
+            answer="{}",
+            answer_type="application/json",
+            slow=True,
+        ),
+        Provider(
+            name=mailgun.PROVIDER,
+            verify=mailgun.verify,
+            parse=mailgun.parse,
+            limit_bytes=40 * _MB,
+            forged_status=406,  # whatever else is tried again for hours
+            answer="{}",
+            answer_type="application/json",
+            slow=True,
+            nonce=mailgun.nonce,
+        ),
+        Provider(
+            name=postmark.PROVIDER,
+            verify=postmark.verify,
+            parse=postmark.parse,
+            limit_bytes=40 * _MB,
+            forged_status=401,  # 403 would end all redelivery, during a rotation too
+            answer="{}",
+            answer_type="application/json",
+            proven_by_headers=True,
+            slow=True,
+            challenge="Basic",
+        ),
+        Provider(
+            name=ses.PROVIDER,
+            verify=ses.verify,
+            parse=ses.parse,
+            limit_bytes=40 * _MB,
+            forged_status=403,
+            answer="{}",
+            answer_type="application/json",
+            slow=True,
+            certificate_url=ses.certificate_url,
+            confirmation_url=ses.confirmation_url,
         ),
         Provider(
             name=telegram.PROVIDER,

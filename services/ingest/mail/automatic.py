@@ -10,6 +10,14 @@ from services.ingest.mail.message import Mail, Part, content, held_by
 _COMMENT = re.compile(r"\([^()]*\)")
 _BULK = frozenset({"bulk", "junk", "list", "auto_reply"})
 _LISTS = ("list-id", "list-unsubscribe", "x-loop", "x-autorespond")
+_SAYS_SO = re.compile(
+    r"(automatic reply|auto(matic)?[ -]?(reply|response)|out of (the )?office|automatische antwort|"
+    r"abwesenheits(notiz|nachricht)|r\u00e9ponse automatique|absence du bureau|respuesta autom\u00e1tica|"
+    r"risposta automatica|fuori sede|automatisch antwoord|afwezigheid\w*|autosvar|automatiskt svar|"
+    r"odpowied\u017a automatyczna|resposta autom\u00e1tica)\s*:",
+    re.IGNORECASE,
+)
+"""How mail programs begin the subject of an answer that nobody wrote."""
 _ROBOTS = re.compile(r"(mailer-daemon|postmaster|no-?reply|do-?not-?reply)(\+[^@]*)?@", re.IGNORECASE)
 _OURS = re.compile(r"<([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})@[^<>\s]+>")
 _FIELD = re.compile(r"^(action|status):\s*(\S+)", re.IGNORECASE | re.MULTILINE)
@@ -37,8 +45,14 @@ def is_automatic(mail: Mail, sender: str) -> bool:
         or headers.raw("x-autoreply").strip().lower() == "yes"
         or headers.raw("precedence").strip().lower() in _BULK
         or any(name in headers for name in _LISTS)
+        or (_is_answer(headers) and _SAYS_SO.match(headers.text("subject")) is not None)
         or _ROBOTS.match(sender) is not None
     )
+
+
+def _is_answer(headers: Headers) -> bool:
+    """A person may begin a mail with such a subject, but not an answer to ours."""
+    return any(name in headers for name in ("in-reply-to", "references", "x-auto-response-suppress"))
 
 
 def _auto_submitted(headers: Headers) -> bool:

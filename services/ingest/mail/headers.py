@@ -7,7 +7,7 @@ on an unknown charset (measured on 3.11). Encoded words: RFC 2047.
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from email.utils import parseaddr
 
 from services.chassis.text import clean
@@ -17,7 +17,7 @@ _ENCODED = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?\r\n]*)\?=")
 _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
 _MSG_ID = re.compile(r"<[^<>\s]+>")
 _ANGLE = re.compile(r"<([^<>\s@]+@[^<>\s@]+)>")
-_BARE = re.compile(r"[^\s<>,;:\"()@]+@[^\s<>,;:\"()@]+")
+_BETWEEN = re.compile(r"[\s<>,;:\"()]+")
 _LONGEST_ID = 900
 
 
@@ -54,9 +54,22 @@ class Headers:
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             shown, address = "", ""
         if address.count("@") != 1:
-            found = _ANGLE.search(value) or _BARE.search(value)
-            address = found[found.lastindex or 0] if found else ""
+            found = _ANGLE.search(value)
+            address = found[1] if found else next(_bare(value), "")
         return " ".join(clean(decoded(shown)).split()), clean(address)
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """Return whatever looks like an address in all headers of that name, in their order."""
+        values = self._values.get(name, ())
+        return tuple(clean(found) for value in values for found in _bare(value))
+
+
+def _bare(value: str) -> Iterator[str]:
+    """Give the words of `value` that look like an address."""
+    for word in _BETWEEN.split(value):
+        local, at, domain = word.partition("@")
+        if local and at and domain and "@" not in domain:
+            yield word
 
 
 def decoded(value: str) -> str:

@@ -49,6 +49,8 @@ class Mail:
     headers: Headers
     text: str
     """The whole text, quotes included; from HTML where there is no plain text."""
+    html: str
+    """The first HTML part as it came, or an empty string."""
     attachments: tuple[Attachment, ...]
     content_type: str
     report: Sequence[Part]
@@ -77,6 +79,7 @@ def read(raw: bytes) -> Mail:
     return Mail(
         headers=headers,
         text=_text(parts)[:_TEXT_CHARACTERS],
+        html=_html(parts)[:_TEXT_CHARACTERS],
         attachments=tuple(_attachment(part) for part in parts if not _is_shown(part))[:_MOST_ATTACHMENTS],
         content_type=message.get_content_type(),
         report=[part for part in parts if part.get_content_type() in _REPORTS],
@@ -190,6 +193,11 @@ def _text(parts: Sequence[Part]) -> str:
             if part.get_content_type() == kind and (text := convert(_decoded(part))).strip():
                 return text.strip("\n")
     return ""
+
+
+def _html(parts: Sequence[Part]) -> str:
+    found = (part for part in parts if part.get_content_type() == "text/html" and _is_shown(part))
+    return next((text for part in found if (text := _decoded(part)).strip()), "")
 
 
 def _lines(text: str) -> str:

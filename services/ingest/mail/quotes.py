@@ -20,15 +20,21 @@ _ADDRESS_OR_YEAR = re.compile(r"@|\b[0-9]{4}\b")
 
 
 def without_quotes(text: str) -> str:
-    """Return the part of `text` its sender wrote above the quoted mail; all of it if nothing is.
+    """Return what the sender wrote; see split_quotes."""
+    return split_quotes(text)[0]
 
-    With words between or below quoted lines (an inline answer) everything is returned.
+
+def split_quotes(text: str) -> tuple[str, str]:
+    """Return the part of `text` its sender wrote above the quoted mail, and that mail.
+
+    With words between or below quoted lines (an inline answer), or none above, all is the sender's.
     """
     lines = [line.strip() for line in text.split("\n")]
     top, rest = _split(lines)
     if not any(lines[:top]) or _answers_inline(lines[rest:]):
-        return text.strip()
-    return "\n".join(text.split("\n")[:top]).strip()
+        return text.strip(), ""
+    own = text.split("\n")
+    return "\n".join(own[:top]).strip(), "\n".join(own[top:]).strip("\n")
 
 
 def _split(lines: list[str]) -> tuple[int, int]:

@@ -130,8 +130,8 @@ async def sendgrid(asking: Asking, account: Account, /) -> str:
 
 
 async def mailgun(asking: Asking, account: Account, /) -> str:
-    """Ask for the domain of the address: GET /v4/domains/{domain}."""
-    domain = account.address.rpartition("@")[2]
+    """Ask for the domain that is sent from: GET /v4/domains/{domain}."""
+    domain = account.secrets.get("domain") or account.address.rpartition("@")[2]
     url = f"{base_url(account, 'https://api.mailgun.net')}/v4/domains/{quote(domain, safe='')}"
     answer = await _get(asking, url, auth=httpx.BasicAuth("api", _secret(account, "api_key")))
     missing = f"Mailgun knows no domain {domain} here"

@@ -1,21 +1,28 @@
 """Composing a reply as a mail that every mail program files under its conversation (RFC 5322)."""
 
+import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from email.charset import QP, Charset
 from email.header import Header
-from email.message import Message
+from email.message import EmailMessage, Message
 from email.utils import format_datetime
 
+from schemas.common import IdentifierKind
 from schemas.outbound import MessageSend
+from services.chassis.accounts import Account
+from services.chassis.reply_address import reply_address
 from services.chassis.text import clean, line
-from services.notifier.channels.files import LoadedFile
-from services.notifier.channels.mail_files import with_files
+from services.notifier.channels.files import LoadedFile, load
+from services.notifier.channels.sending import Means, refused
 
 _ID = re.compile(r"<[^<>\s\x00-\x1f\x7f-\uffff]{1,250}>")
 _REPLY = re.compile(
     r"(?:(?:re|aw|antw|sv|vs|ref|rif|res|odp)(?:\[\d{1,3}\])?\s*[:\uff1a]\s*)+", re.IGNORECASE
 )
+_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,63}/[A-Za-z0-9!#$&^_.+-]{1,63}")
+_ANY_TYPE = "application/octet-stream"
 _SUBJECT_CHARACTERS = 200
 _REFERENCES_CHARACTERS = 900
 _UTF8 = Charset("utf-8")
@@ -28,42 +35,92 @@ def message_id_of(address: str, message: MessageSend) -> str:
     return f"<{message.data.message_id}@{address.rpartition('@')[2]}>"
 
 
-def compose(address: str, message: MessageSend, files: Sequence[LoadedFile] = ()) -> bytes:
-    """Return `message` with its `files` as RFC 5322 bytes, from `address`.
+def recipient(message: MessageSend) -> str:
+    """Return the address the mail goes to. Raises Refused for an identifier that is none."""
+    to = message.personal.to
+    if to.kind is not IdentifierKind.EMAIL:
+        raise refused("no email address", "invalid_recipient")
+    return _one_line(to.value)
+
+
+def reply_to(account: Account, message: MessageSend) -> str | None:
+    """Return the signed address that names the Customer; None for an account that signs none."""
+    secret = next(iter(account.valid("reply_secret")), "")
+    return reply_address(account.address, message.home, secret) if secret else None
+
+
+async def files_of(means: Means, message: MessageSend) -> list[LoadedFile]:
+    """Return the attachments with their bytes. Raises Refused when one is not to be had."""
+    files = await load(means, message.personal.attachments)
+    return [replace(file, content_type=_type(file.content_type)) for file in files]
+
+
+async def composed(means: Means, account: Account, message: MessageSend) -> bytes:
+    """Return the whole mail, attachments included, as RFC 5322 bytes."""
+    files = await files_of(means, message)
+    reply = reply_to(account, message)
+    if not files:
+        return compose(account.address, message, reply)
+    return await asyncio.to_thread(compose, account.address, message, reply, files)
+
+
+def compose(
+    address: str, message: MessageSend, reply: str | None = None, files: Sequence[LoadedFile] = ()
+) -> bytes:
+    """Return `message` as RFC 5322 bytes, from `address`, to be answered at `reply`.
 
     No value can add a header: control characters and line ends become spaces, ids that are none
     are left out.
     """
-    personal = message.personal
     headers = [
         ("Message-ID", message_id_of(address, message)),
         ("Date", format_datetime(message.occurred_at)),
         ("From", _one_line(address)),
-        ("To", _one_line(personal.to.value)),
-        ("Subject", reply_subject(personal.subject)),
-        *_threading(message),
-        *(_AUTOMATIC if message.data.automatic else ()),
+        ("To", _one_line(message.personal.to.value)),
+        *([("Reply-To", _one_line(reply))] if reply else ()),
+        ("Subject", reply_subject(message.personal.subject)),
+        *((name, value.replace(" ", "\r\n ")) for name, value in more_headers(message)),
         ("MIME-Version", "1.0"),
     ]
-    body = Message()
-    body.set_payload(_crlf(clean(personal.text)), _UTF8)
-    del body["MIME-Version"]
     head = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    return head.encode() + (_with_files(message, files) if files else _text(message))
+
+
+def _text(message: MessageSend) -> bytes:
+    body = Message()
+    body.set_payload(_crlf(clean(message.personal.text)), _UTF8)
+    del body["MIME-Version"]
     rest = "".join(f"{name}: {value}\r\n" for name, value in body.items())
-    text = f"{rest}\r\n{_crlf(str(body.get_payload()))}".encode()
-    if not files:
-        return head.encode() + text
-    kind, parts = with_files(text, files, str(message.data.message_id))
-    return f"{head}Content-Type: {kind}\r\n\r\n".encode() + parts
+    return f"{rest}\r\n{_crlf(str(body.get_payload()))}".encode()
+
+
+def _with_files(message: MessageSend, files: Sequence[LoadedFile]) -> bytes:
+    mail = EmailMessage()
+    mail.set_content(clean(message.personal.text), cte="quoted-printable")
+    for file in files:
+        kind, _, subtype = _type(file.content_type).partition("/")
+        mail.add_attachment(file.data, kind, subtype, filename=file.filename, cte="base64")
+    del mail["MIME-Version"]
+    return mail.as_bytes(policy=mail.policy.clone(linesep="\r\n", max_line_length=78))
+
+
+def more_headers(message: MessageSend) -> list[tuple[str, str]]:
+    """Return the headers that file the mail under its conversation, and say that nobody wrote it."""
+    return [*_threading(message), *(_AUTOMATIC if message.data.automatic else ())]
 
 
 _AUTOMATIC = (("Auto-Submitted", "auto-replied"), ("X-Auto-Response-Suppress", "All"))
 
 
+def plain_subject(subject: str | None) -> str:
+    """Return `Re: …` with exactly one prefix, as text."""
+    bare = _REPLY.sub("", line(subject, _SUBJECT_CHARACTERS), count=1) if subject else ""
+    return f"Re: {_one_line(bare).strip() or _NO_SUBJECT}"
+
+
 def reply_subject(subject: str | None) -> str:
-    """Return `Re: …` with exactly one prefix, encoded (RFC 2047) where it is not ASCII."""
-    bare = _REPLY.sub("", line(subject or "", _SUBJECT_CHARACTERS), count=1) if subject else ""
-    text = f"Re: {_one_line(bare).strip() or _NO_SUBJECT}"
+    """Return the same as a header's value, encoded (RFC 2047) where it is not ASCII."""
+    text = plain_subject(subject)
     if text.isascii() and "=?" not in text:
         return text
     return Header(text, "utf-8", maxlinelen=70, header_name="Subject").encode(linesep="\r\n")
@@ -75,7 +132,7 @@ def _threading(message: MessageSend) -> list[tuple[str, str]]:
     if not _ID.fullmatch(parent):
         return []
     known = [each for each in message.personal.references if _ID.fullmatch(each) and each != parent]
-    return [("In-Reply-To", parent), ("References", "\r\n ".join(_fitting([*dict.fromkeys(known), parent])))]
+    return [("In-Reply-To", parent), ("References", " ".join(_fitting([*dict.fromkeys(known), parent])))]
 
 
 def _fitting(ids: list[str]) -> list[str]:
@@ -87,6 +144,12 @@ def _fitting(ids: list[str]) -> list[str]:
             break
         kept.append(each)
     return [ids[0], *reversed(kept)]
+
+
+def _type(declared: str) -> str:
+    kind = declared.partition(";")[0].strip()
+    composite = kind.startswith(("multipart/", "message/"))
+    return kind if _TYPE.fullmatch(kind) and not composite else _ANY_TYPE
 
 
 def _one_line(value: str) -> str:

@@ -4,25 +4,21 @@
 relay takes the recipient from `To` and answers 2xx once it has the mail. It need not deduplicate.
 """
 
-from schemas.common import IdentifierKind
 from schemas.outbound import MessageSend
 from services.chassis.accounts import Account
-from services.notifier.channels.files import load
-from services.notifier.channels.mail import compose, message_id_of
-from services.notifier.channels.sending import Means, Sent, base_url, post, refused, secret, unexplained
+from services.notifier.channels.mail import composed, message_id_of, recipient
+from services.notifier.channels.sending import Means, Sent, base_url, post, secret, unexplained
 
 PROVIDER = "mime"
 
 
 async def send(means: Means, account: Account, message: MessageSend) -> Sent:
     """Send as a mail threaded under the Customer's last one; see Send."""
-    if message.personal.to.kind is not IdentifierKind.EMAIL:
-        raise refused("no email address", "invalid_recipient")
-    files = await load(means, message.personal.attachments)
+    recipient(message)
     answer = await post(
         means.client,
         f"{base_url(account, '')}/messages",
-        content=compose(account.address, message, files),
+        content=await composed(means, account, message),
         headers={"Authorization": f"Bearer {secret(account, 'token')}", "Content-Type": "message/rfc822"},
     )
     if answer.is_success:

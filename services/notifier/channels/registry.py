@@ -7,15 +7,19 @@ from services.notifier.channels import (
     checks,
     instagram,
     line,
+    mailgun,
     messenger,
     mime,
+    postmark,
+    sendgrid,
+    ses,
     telegram,
     twilio_sms,
     webchat,
     whatsapp,
 )
 from services.notifier.channels.checks import Check
-from services.notifier.channels.sending import RateLimit, RefusalKind, Send
+from services.notifier.channels.sending import REFUSALS, RateLimit, RefusalKind, Send
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,10 @@ SENDERS: Mapping[str, Sender] = {
         Sender(messenger.PROVIDER, messenger.send, watermarks=True, check=checks.messenger),
         Sender(instagram.PROVIDER, instagram.send, check=checks.instagram),
         Sender(mime.PROVIDER, mime.send),
+        Sender(sendgrid.PROVIDER, sendgrid.send, check=checks.sendgrid),
+        Sender(mailgun.PROVIDER, mailgun.send, check=checks.mailgun),
+        Sender(postmark.PROVIDER, postmark.send, check=checks.postmark),
+        Sender(ses.PROVIDER, ses.send),
         Sender(telegram.PROVIDER, telegram.send, limit=telegram.LIMIT, check=checks.telegram),
         Sender(line.PROVIDER, line.send, deduplicates=True, check=checks.line),
         Sender(webchat.PROVIDER, webchat.send, deduplicates=True),
@@ -58,11 +66,8 @@ SENDERS: Mapping[str, Sender] = {
 
 _OTHER_CHECKS: Mapping[str, Check] = {
     "twilio-voice": checks.twilio,
-    "sendgrid": checks.sendgrid,
-    "mailgun": checks.mailgun,
-    "postmark": checks.postmark,
 }
-"""Of providers whose row above names none."""
+"""Of providers that only call us."""
 CHECKS: Mapping[str, Check] = {
     **_OTHER_CHECKS,
     **{row.name: row.check for row in SENDERS.values() if row.check is not None},
@@ -70,7 +75,13 @@ CHECKS: Mapping[str, Check] = {
 
 
 def kind_of(provider: str, code: str | None) -> RefusalKind | None:
-    """Return what a provider's error code is about, None where nobody knows."""
+    """Return what a provider's error code is about, None where nobody knows.
+
+    Mail's receipts may name it in words: `opted_out`.
+    """
+    worded = next((kind for kind in REFUSALS if kind == code), None)
+    if worded is not None:
+        return worded
     sender = SENDERS.get(provider)
     if sender is None or code is None or not (code.isascii() and code.isdigit()):
         return None

@@ -258,3 +258,44 @@ async def test_an_identifier_detached_while_its_message_is_handled_stays_detache
     assert [known["kind"] for known in stored["identifiers"]] == ["whatsapp"]
     assert await database["identifiers"].count_documents({}) == 1
     assert identified(late.log)[0].customer_id == ada["_id"]
+
+
+async def test_mail_to_a_reply_address_from_somebody_else_joins_the_thread_and_links_nobody(
+    identity: Identity,
+) -> None:
+    await identity.customers.identify(batch(shown(MAIL_FROM, name="Ada")))
+    (ada,) = await customers(identity.database)
+    stranger = MAIL_FROM.model_copy(update={"value": "mallory@example.org"})
+    answers = [
+        shown(MAIL_FROM, number=2, thread=str(ada["_id"])),
+        shown(stranger, number=3, name="Mallory", thread=str(ada["_id"])),
+    ]
+    done = await identity.customers.identify(batch(*answers))
+    assert (done.outcomes, done.created, done.conflicts) == ([HANDLED, HANDLED], 0, 0)
+    own, guest = identified(identity.log)[-2:]
+    assert [own.customer_id, guest.customer_id] == [ada["_id"]] * 2
+    assert (own.data.guest, guest.data.guest) == (None, True)
+    (after,) = await customers(identity.database)
+    assert (after["name"], after["identifiers"]) == (ada["name"], ada["identifiers"])
+    assert [row["_id"] async for row in identity.database["identifiers"].find({})] == [
+        f"email:{MAIL_FROM.value}"
+    ]
+
+
+async def test_a_reply_address_that_names_nobody_changes_nothing(identity: Identity) -> None:
+    message = shown(MAIL_FROM, thread="0" * 32)
+    assert (await identity.customers.identify(batch(message))).created == 1
+    (record,) = identified(identity.log)
+    assert record.data.guest is None
+    assert record.customer_id != "0" * 32
+
+
+async def test_somebody_elses_own_customer_is_left_alone(identity: Identity) -> None:
+    stranger = MAIL_FROM.model_copy(update={"value": "mallory@example.org"})
+    await identity.customers.identify(batch(shown(MAIL_FROM), shown(stranger, number=2)))
+    ada, mallory = (record.customer_id for record in identified(identity.log))
+    await identity.customers.identify(batch(shown(stranger, number=3, thread=ada), shown(stranger, number=4)))
+    to_ada, own = identified(identity.log)[-2:]
+    assert sorted(
+        [(to_ada.customer_id, to_ada.data.guest), (own.customer_id, own.data.guest)], key=str
+    ) == sorted([(ada, True), (mallory, None)], key=str)

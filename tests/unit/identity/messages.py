@@ -23,6 +23,7 @@ def shown(
     name: str | None = None,
     channel: Channel = Channel.SMS,
     direction: str = "inbound",
+    thread: str | None = None,
 ) -> MessageReceived:
     """Return a message whose sender is the first identifier and that shows the others too."""
     return MessageReceived(
@@ -38,6 +39,7 @@ def shown(
                 "direction": direction,
                 "sent_at": NOW,
                 "received_at": NOW,
+                "thread": thread,
             }
         ),
         personal=InboundPersonal(

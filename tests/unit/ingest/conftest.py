@@ -105,6 +105,25 @@ ACCOUNTS = [
         secrets={"token": "relay-token"},
     ),
     Account(
+        provider="sendgrid",
+        account="sales",
+        channel="email",
+        address="sales@parse.parley.example",
+        inbox="sales",
+        secrets={"username": "hook", "password": "s3cret"},
+    ),
+    Account(
+        provider="ses",
+        account="demo",
+        channel="email",
+        address="support@ses.parley.example",
+        inbox="support",
+        secrets={
+            "topic_arn": "arn:aws:sns:eu-west-1:123456789012:ses-inbound",
+            "reply_secret": "reply_secret",
+        },
+    ),
+    Account(
         provider="webchat",
         account="demo",
         channel="chat",

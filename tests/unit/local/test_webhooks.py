@@ -12,6 +12,7 @@ import pytest
 
 from deploy.local import webhooks
 from deploy.local.send import account_of
+from deploy.local.signing import SNS
 from deploy.local.simulator.registry import STAND_INS
 from deploy.local.simulator.standin import StandIn, Writing
 from deploy.local.stack import HERE
@@ -75,7 +76,7 @@ def test_what_somebody_writes_is_taken_and_read_and_nothing_forged_is(
 
 def arriving(webhook: webhooks.Webhook) -> Webhook:
     headers = {name.lower(): value for name, value in webhook.headers.items()}
-    return Webhook("POST", webhook.path, "", headers, webhook.body, PUBLIC)
+    return Webhook("POST", webhook.path, "", headers, webhook.body, PUBLIC, SNS.certificate)
 
 
 @pytest.mark.parametrize(("provider", "channel", "webhook"), built())

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from schemas.common import DeliveryStatus
 from services.notifier.domain import (
-    RANK,
     Evidence,
     RetryRules,
     Send,
@@ -18,13 +17,19 @@ from services.notifier.domain import (
     merge,
     new_send,
     postpone,
+    rank,
     recover,
     status_record,
 )
 from tests.unit.notifier.builders import at, reply
 
 S = DeliveryStatus
-words = st.builds(Evidence, status=st.sampled_from(S), at=st.integers(0, 50).map(at))
+words = st.builds(Evidence, status=st.sampled_from(S), at=st.integers(0, 50).map(at)) | st.builds(
+    Evidence,
+    status=st.just(S.FAILED),
+    at=st.integers(0, 50).map(at),
+    error_code=st.sampled_from(["5.1.1", "30003"]),
+)
 
 
 def waiting() -> Send:
@@ -59,7 +64,7 @@ def test_a_status_never_regresses_and_each_change_has_the_next_number(said: list
     send = waiting()
     for evidence in said:
         then = merge(send, evidence)
-        assert RANK[then.status] >= RANK[send.status]
+        assert rank(then.status, then.error_code) >= rank(send.status, send.error_code)
         assert then.status_seq - send.status_seq == (then.status is not send.status)
         send = then
 
@@ -167,3 +172,15 @@ def test_the_record_of_a_status_has_the_same_id_each_time() -> None:
     one, other = status_record(send, at(3)), status_record(send, at(9))
     assert one.id == other.id != status_record(after(word(S.SENT)), at(3)).id
     assert (one.seq, one.data.status, one.data.at) == (2, S.DELIVERED, at(2))
+
+
+@pytest.mark.parametrize("first", [S.SENT, S.DELIVERED])
+def test_a_mail_that_comes_back_was_not_delivered_whatever_was_said_before(first: DeliveryStatus) -> None:
+    bounce = Evidence(S.FAILED, at(2), error_code="5.1.1")
+    assert after(word(first), bounce).error_code == "5.1.1"
+    assert after(bounce, word(first)).status is S.FAILED
+    assert after(bounce, word(S.READ)).status is S.READ
+
+
+def test_another_failure_does_not_undo_a_delivery() -> None:
+    assert after(word(S.DELIVERED), Evidence(S.FAILED, at(2), error_code="30003")).status is S.DELIVERED
