@@ -1,6 +1,7 @@
 """Words that several contracts share."""
 
 from enum import StrEnum
+from typing import ClassVar
 from uuid import UUID
 
 from pydantic import Field
@@ -85,11 +86,12 @@ class Attachment(Model):
     media_id: str | None = None
     blob: BlobRef | None = None
 
+    SHOWN: ClassVar[frozenset[str]] = frozenset({"id", "content_type", "filename", "size"})
+    """What people see of it: never where it is."""
+
     def shown(self) -> dict[str, str | int]:
-        """Return what people see of it: never where it is."""
-        return self.model_dump(
-            mode="json", exclude_none=True, include={"id", "content_type", "filename", "size"}
-        )
+        """Return what people see of it."""
+        return self.model_dump(mode="json", exclude_none=True, include=set(self.SHOWN))
 
 
 class DeliveryStatus(StrEnum):

@@ -1,8 +1,9 @@
 """`python -m schemas.generate [--check]`: the contracts as JSON Schema and AsyncAPI documents.
 
 `json/<topic>.json` is a JSON Schema (draft 2020-12) of what a consumer accepts; `asyncapi/<service>.json`
-is an AsyncAPI 3.0 document of the topics a service reads and writes. Both are committed. `--check` writes
-nothing and exits with 1, naming what differs from the models.
+is an AsyncAPI 3.0 document of the topics a service reads and writes; `events/` is the catalogue of what
+integrators get by webhook, for people and as JSON Schema. All are committed. `--check` writes nothing and
+exits with 1, naming what differs from the models.
 """
 
 import json
@@ -10,28 +11,15 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from schemas.envelope import Envelope
-from schemas.topics import TOPICS, Topic
+from schemas import catalogue
+from schemas.topics import TOPICS, Topic, record_models, record_type
 
 HERE = Path(__file__).parent
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KAFKA_BINDING = "0.5.0"
 """Version of AsyncAPI's Kafka binding (asyncapi/bindings, kafka/README.md)."""
-
-
-def record_models(topic: Topic) -> tuple[type[Envelope], ...]:
-    """Return the classes of the records on a topic."""
-    if isinstance(topic.model, type):
-        return (topic.model,)
-    union, *_ = get_args(topic.model)
-    return get_args(union)
-
-
-def record_type(model: type[Envelope]) -> str:
-    """Return the `type` that a class of records fixes."""
-    return str(get_args(model.model_fields["type"].annotation)[0])
 
 
 def services() -> list[str]:
@@ -146,14 +134,20 @@ def documents() -> dict[Path, str]:
     contents: Mapping[Path, Any] = {
         **{Path("json", f"{topic.name}.json"): topic_schema(topic) for topic in TOPICS},
         **{Path("asyncapi", f"{name}.json"): service_document(name) for name in services()},
+        Path("events", "catalogue.json"): catalogue.document(),
     }
-    return {path: json.dumps(content, indent=2) + "\n" for path, content in contents.items()}
+    return {
+        **{path: json.dumps(content, indent=2) + "\n" for path, content in contents.items()},
+        Path("events", "README.md"): catalogue.page(),
+    }
 
 
 def drift(root: Path = HERE) -> list[Path]:
     """Return the files below `root` that are missing, differ, or belong to nothing."""
     wanted = documents()
-    present = {path.relative_to(root) for name in ("json", "asyncapi") for path in (root / name).glob("*")}
+    present = {
+        path.relative_to(root) for name in ("json", "asyncapi", "events") for path in (root / name).glob("*")
+    }
     differing = {
         path
         for path, text in wanted.items()

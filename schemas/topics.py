@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from schemas import conversations, customers, deadletters, inbound, outbound, routing, signals
+from schemas import conversations, customers, deadletters, hooks, inbound, outbound, routing, signals
+from schemas.envelope import Envelope
 
 PARTITIONS = 12
 FOREVER = None
@@ -62,7 +63,7 @@ WEBHOOKS_QUARANTINE = Topic(
     dead_letter=None,
 )
 CUSTOMERS_EVENTS = Topic(
-    "customers.events", "Customer", customers.AnyCustomerEvent, ("identity",), ("conversation",)
+    "customers.events", "Customer", customers.AnyCustomerEvent, ("identity",), ("conversation", "notifier")
 )
 CONVERSATIONS_EVENTS = Topic(
     "conversations.events", "Customer", conversations.AnyConversationEvent, ("conversation",), ("notifier",)
@@ -81,6 +82,9 @@ ROUTING_DECISIONS = Topic(
 )
 AGENTS_EVENTS = Topic(
     "agents.events", "Agent", routing.AgentChanged, ("router",), ("conversation", "notifier"), compact=True
+)
+WEBHOOKS_EVENTS = Topic(
+    "webhooks.events", "webhook subscription", hooks.AnyWebhookEvent, ("notifier",), ("notifier",)
 )
 CHATS_SIGNALS = Topic(
     "chats.signals",
@@ -113,8 +117,22 @@ TOPICS: tuple[Topic, ...] = (
     ROUTING_COMMANDS,
     ROUTING_DECISIONS,
     AGENTS_EVENTS,
+    WEBHOOKS_EVENTS,
     CHATS_SIGNALS,
     DEADLETTERS,
 )
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {topic.name: TypeAdapter(topic.model) for topic in TOPICS}
+
+
+def record_models(topic: Topic) -> tuple[type[Envelope], ...]:
+    """Return the classes of the records on a topic."""
+    if isinstance(topic.model, type):
+        return (topic.model,)
+    union, *_ = get_args(topic.model)
+    return get_args(union)
+
+
+def record_type(model: type[Envelope]) -> str:
+    """Return the `type` that a class of records fixes."""
+    return str(get_args(model.model_fields["type"].annotation)[0])

@@ -285,6 +285,21 @@ _NOTIFIER = _stage(
         "cps",
         {"{{reason}}": or_zero(rate("parley_notifier_stream_closed_total", "reason"))},
     ),
+    Panel(
+        "Requests to integrators",
+        "Webhooks by what became of the event.",
+        "reqps",
+        {"{{outcome}}": or_zero(rate("parley_notifier_webhook_posts_total", "outcome"))},
+    ),
+    Panel(
+        "Paused subscriptions and waiting events",
+        "`requested` ones were paused by an admin.",
+        "short",
+        {
+            "paused: {{reason}}": or_zero("max by (reason) (parley_notifier_webhooks_paused)"),
+            "waiting events": "max(parley_notifier_webhook_waiting_events)",
+        },
+    ),
 )
 
 STAGES = (_INGEST, _IDENTITY, _CONVERSATION, _ROUTER, _NOTIFIER)

@@ -56,14 +56,17 @@ class Service:
     checks: Mapping[str, Step] = field(default_factory=dict)
     """Further readiness checks; raising means not ready."""
     stages: dict[str, Stage] = field(default_factory=dict)
-    """The running consumers, by topic."""
+    """The running consumers, by topic; further ones of the same topic by group."""
     prepared: bool = False
     failed: bool = False
     """A consumer or loop ended by an error: a bug that only a restart may get past."""
 
     def __post_init__(self) -> None:
         for consumer in self.consumers:
-            self.stages[consumer.topic.name] = Stage(consumer, self.settings, self.publisher)
+            name = consumer.topic.name
+            self.stages[name if name not in self.stages else consumer.group] = Stage(
+                consumer, self.settings, self.publisher
+            )
 
 
 class _Application(FastAPI):
@@ -259,8 +262,8 @@ def _health(service: Service) -> APIRouter:
             if service.prepared
             else "indexes or seeds are not in place yet"
         )
-        for topic, stage in service.stages.items():
-            results[f"consumer {topic}"] = stage.state
+        for name, stage in service.stages.items():
+            results[f"consumer {name}"] = stage.state
         for tail in service.tails:
             results[f"tail {tail.name}"] = "ok" if tail.connected else "not connected"
         ready = all(result == "ok" for result in results.values())

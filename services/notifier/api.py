@@ -1,22 +1,22 @@
-"""HTTP routes: the streams, and what comes later."""
+"""HTTP routes: the streams, and webhook subscriptions."""
 
 import base64
 import json
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Header, Request
 
-from services.chassis.auth import Agent, AVisitor, Role, requires
-from services.chassis.problems import Problem, not_yet, unavailable
+from services.chassis.auth import Agent, AVisitor
+from services.chassis.problems import Problem, unavailable
 from services.notifier.access import Access
 from services.notifier.feed.chats import visitor_key
 from services.notifier.feed.hub import Viewer
 from services.notifier.feed.stream import EventStream, Streams
 from services.notifier.store import Store
+from services.notifier.webhooks.api import Parts as WebhookParts
+from services.notifier.webhooks.api import routes as webhooks
 
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
 
@@ -29,6 +29,7 @@ class Parts:
     access: Access
     store: Store
     write_seconds: float
+    webhooks: WebhookParts
 
 
 def routes(parts: Parts) -> APIRouter:
@@ -53,7 +54,7 @@ def routes(parts: Parts) -> APIRouter:
             parts.streams.hub.chats.learn(conversation, message, key)
         return _answer(parts, request, Viewer(visitor=key), last_event_id)
 
-    router.include_router(_later())
+    router.include_router(webhooks(parts.webhooks))
     return router
 
 
@@ -72,36 +73,3 @@ def seconds_left(authorization: str) -> float:
     payload = authorization.partition(" ")[2].strip().split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return float(claims["exp"]) - time.time()
-
-
-_LATER = {
-    ("POST", "/v1/webhooks"): "webhook subscriptions",
-    ("GET", "/v1/webhooks"): "webhook subscriptions",
-    ("GET", "/v1/webhooks/{_id}"): "webhook subscriptions",
-    ("PATCH", "/v1/webhooks/{_id}"): "webhook subscriptions",
-    ("DELETE", "/v1/webhooks/{_id}"): "webhook subscriptions",
-    ("GET", "/v1/webhooks/{_id}/deliveries"): "the deliveries of a webhook subscription",
-    ("POST", "/v1/webhooks/{_id}/replay"): "the replay of a webhook subscription",
-}
-
-
-def _later() -> APIRouter:
-    """Parts of the contract that are not built yet answer 501 to whoever may ask."""
-    router = APIRouter()
-
-    def answering(what: str) -> Callable[[], Awaitable[JSONResponse]]:
-        async def later() -> JSONResponse:
-            raise not_yet(what)
-
-        return later
-
-    for (method, path), what in _LATER.items():
-        router.add_api_route(
-            path,
-            answering(what),
-            methods=[method],
-            status_code=501,
-            name=f"{method} {path}",
-            dependencies=[Depends(requires(Role.ADMIN))],
-        )
-    return router

@@ -13,6 +13,7 @@ from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
+from services.chassis.outside import outside_client
 from services.chassis.service import Service, build
 from services.notifier import metrics
 from services.notifier.access import Access
@@ -35,6 +36,7 @@ from services.notifier.sending import Sending
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import Store
 from services.notifier.subscribers import consumers, tail
+from services.notifier.webhooks.compose import webhooks
 
 NAME = "notifier"
 
@@ -45,6 +47,7 @@ def build_app(
     publisher: KafkaPublisher | None = None,
     database: Database | None = None,
     client: httpx.AsyncClient | None = None,
+    outside: httpx.AsyncClient | None = None,
     clock: Clock = utc_now,
 ) -> FastAPI:
     """Return the service's application. Raises AccountsError for an accounts file it cannot use."""
@@ -91,6 +94,9 @@ def build_app(
     accounts.follow(sending.learn)
     sends.on_work, sends.broken = sending.wake, sending.standings.broken
 
+    outside = outside or outside_client(settings)
+    hooks = webhooks(settings, database, publisher, outside, clock)
+
     positions: dict[Position, int] = {}
     hub = Hub(
         positions,
@@ -110,7 +116,7 @@ def build_app(
         starts = {place: max(first, end - settings.ring_records) for place, (first, end) in bounds.items()}
         hub.begin(starts, ends)
 
-    router = routes(Parts(streams, access, store, settings.stream_write_seconds))
+    router = routes(Parts(streams, access, store, settings.stream_write_seconds, hooks.routes))
     router.include_router(accounts_routes(sending.standings, clock))
     router.include_router(file_routes(Attachments(shared, blobs), links))
     return build(
@@ -120,9 +126,9 @@ def build_app(
             router=router,
             publisher=publisher,
             database=database,
-            consumers=consumers(sends, access, consents),
+            consumers=consumers(sends, access, consents, hooks.intake),
             tails=[tail(settings, hub, access, positions)],
-            on_start=[store.prepare, begin_feed],
+            on_start=[store.prepare, hooks.prepare, begin_feed],
             loops=[
                 sending.run,
                 partial(every, settings.accounts_reload_seconds, accounts.look, "accounts"),
@@ -131,8 +137,9 @@ def build_app(
                 partial(every, 5.0, sends.show_echoes, "unclaimed echoes"),
                 partial(every, 60.0, abandon(sends, settings), "hopeless sends"),
                 partial(every, 15.0, observe(store), "measures"),
+                *hooks.loops,
             ],
-            on_stop=[client.aclose, shared.client.close],
+            on_stop=[client.aclose, outside.aclose, shared.client.close],
         )
     )
 

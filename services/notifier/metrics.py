@@ -47,3 +47,14 @@ TO_STREAM_SECONDS = Histogram(
     ["channel"],
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60, 600),
 )
+WEBHOOK_POSTS = Counter(
+    "parley_notifier_webhook_posts_total",
+    "Requests to integrators' endpoints by what became of the event: delivered, retry, given_up",
+    ["outcome"],
+)
+WEBHOOKS_PAUSED = Gauge(
+    "parley_notifier_webhooks_paused",
+    "Paused webhook subscriptions by reason: requested, failing, gone",
+    ["reason"],
+)
+WEBHOOK_WAITING = Gauge("parley_notifier_webhook_waiting_events", "Events that wait for an endpoint")

@@ -8,7 +8,7 @@ from services.chassis.settings import Settings
 
 
 class NotifierSettings(Settings):
-    """Sending and the live feed."""
+    """Sending, the live feed, and webhooks to integrators."""
 
     provider_api_base: str | None = Field(
         None, description="base of all providers' sending APIs (`<base>/<provider>`); unset: their own"
@@ -54,6 +54,48 @@ class NotifierSettings(Settings):
     resume_records: int = Field(50_000, gt=0, description="most records a resuming stream is read from Kafka")
     resume_seconds: float = Field(10.0, gt=0, description="longest time that may take")
     resumes_at_once: int = Field(4, gt=0, description="streams that may read from Kafka at a time")
+
+    webhooks_most: int = Field(50, gt=0, description="webhook subscriptions there may be")
+    webhook_at_once: int = Field(8, gt=0, description="requests at a time to one endpoint, per replica")
+    webhook_timeout_seconds: float = Field(15.0, gt=0, description="longest request to an endpoint")
+    webhook_lease_seconds: float = Field(
+        60.0, gt=0, description="after so long an event whose sender is gone is sent again"
+    )
+    webhook_poll_seconds: float = Field(0.5, gt=0, description="pause between looks for events that are due")
+    webhook_most_bytes: int = Field(
+        65_536, gt=0, description="largest event; a larger one comes without text and files"
+    )
+    webhook_schedule_seconds: tuple[float, ...] = Field(
+        (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400),
+        min_length=1,
+        description="pauses after failed attempts, as a JSON list; the last one for all later",
+    )
+    webhook_give_up_seconds: float = Field(
+        280_000.0,
+        gt=0,
+        description="how long an event is tried that an endpoint refuses while it takes others",
+    )
+    webhook_pause_seconds: float = Field(
+        259_200.0, gt=0, description="an endpoint that only failed for so long is paused"
+    )
+    webhook_pause_failures: int = Field(8, gt=0, description="and that failed at least so often")
+    webhook_secret_grace_seconds: float = Field(
+        86_400.0, ge=0, description="how long a rotated secret still signs beside the new one"
+    )
+    webhook_deliveries_days: int = Field(30, gt=0, description="how long finished deliveries are listed")
+
+    @model_validator(mode="after")
+    def _dead_endpoints_pause_first(self) -> Self:
+        if self.webhook_lease_seconds <= self.webhook_timeout_seconds:
+            message = "WEBHOOK_LEASE_SECONDS must be above WEBHOOK_TIMEOUT_SECONDS"
+            raise ValueError(message)
+        if self.webhook_pause_seconds > self.webhook_give_up_seconds:
+            message = "WEBHOOK_PAUSE_SECONDS must not be above WEBHOOK_GIVE_UP_SECONDS"
+            raise ValueError(message)
+        if min(self.webhook_schedule_seconds) < 0:
+            message = "WEBHOOK_SCHEDULE_SECONDS must not hold negative numbers"
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _lease_and_hold_outlast_the_request(self) -> Self:

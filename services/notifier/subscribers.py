@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from schemas import catalogue
 from schemas.topics import (
     AGENTS_EVENTS,
     CHATS_SIGNALS,
@@ -18,11 +19,12 @@ from services.notifier.consents import Consents
 from services.notifier.feed.hub import Hub
 from services.notifier.feed.positions import FEED_TOPICS, Position
 from services.notifier.handlers import Sends
+from services.notifier.webhooks.intake import Intake
 
 GROUP = "notifier"
 
 
-def consumers(sends: Sends, access: Access, consents: Consents) -> list[Consumer]:
+def consumers(sends: Sends, access: Access, consents: Consents, intake: Intake) -> list[Consumer]:
     """Return the table of consumers: each record is handled by one replica.
 
     Each has a group of its own: one that reconnects leaves the others alone.
@@ -37,6 +39,7 @@ def consumers(sends: Sends, access: Access, consents: Consents) -> list[Consumer
     return [
         *table,
         Consumer(CONVERSATIONS_EVENTS, f"{GROUP}.consents", consents.learn, only=b'"consent.changed"'),
+        *(Consumer(topic, f"{GROUP}.webhooks.{topic.name}", intake.accept) for topic in catalogue.TOPICS),
     ]
 
 

@@ -5,7 +5,7 @@ A new service adds one function and a row of SERVICES; a new topic of a service 
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from schemas.common import Channel
 from schemas.topics import CHATS_SIGNALS, CONVERSATIONS_EVENTS, ROUTING_DECISIONS
@@ -35,6 +35,10 @@ from services.notifier.feed.positions import PARTITIONS
 from services.notifier.handlers import Sends
 from services.notifier.store import Store as NotifierStore
 from services.notifier.subscribers import consumers as notifier_consumers
+from services.notifier.webhooks.endpoint_store import Endpoints
+from services.notifier.webhooks.intake import Intake
+from services.notifier.webhooks.post_store import Posts
+from services.notifier.webhooks.rules import Endpoint, Secret
 from services.router.domain.policy import Policy
 from services.router.handlers import Router
 from services.router.metrics import Measured
@@ -43,6 +47,7 @@ from tests.contract import examples
 from tests.crash import Log
 
 NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
 CUSTOMER = "5f0c2b7e9d1a4c38b6e47a90d2c3f118"
 INBOXES = {
     inbox.name: inbox
@@ -172,12 +177,34 @@ def notifier(database: Database, log: Log) -> Bench:
             items.append(desk.viewer.data(offered[0]))
         return items
 
-    consents = Consents(database)
-    table = _handlers(notifier_consumers(sends, NotifierAccess(database, hub.moved), consents))
-    feeds: dict[str, BatchHandler] = dict.fromkeys(
-        (CONVERSATIONS_EVENTS.name, ROUTING_DECISIONS.name, CHATS_SIGNALS.name), feed
+    endpoints, posts = Endpoints(database, log, lambda: NOW), Posts(database, timedelta(days=30), lambda: NOW)
+    subscriber = Endpoint(
+        "wh_1", "https://hooks.example/", ("*",), (Secret("whsec_AAAA"),), LONG_AGO, LONG_AGO
     )
-    return Bench({**table, **feeds}, [store.prepare], hidden=frozenset({"record"}), shown=shown)
+    intake = Intake(endpoints, posts, 65_536, lambda: None, lambda: NOW)
+
+    async def subscribe() -> None:
+        await endpoints.insert(subscriber)
+
+    access, consents = NotifierAccess(database, hub.moved), Consents(database)
+    table = _handlers(notifier_consumers(sends, access, consents, intake))
+
+    async def all_of_them(batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        await feed(batch)
+        await consents.learn([each for each in batch if each.message.type == "consent.changed"])
+        return await intake.accept(batch)
+
+    seen: dict[str, BatchHandler] = {
+        CONVERSATIONS_EVENTS.name: all_of_them,
+        ROUTING_DECISIONS.name: feed,
+        CHATS_SIGNALS.name: feed,
+    }
+    return Bench(
+        {**table, **seen},
+        [store.prepare, endpoints.prepare, posts.prepare, subscribe],
+        hidden=frozenset({"record", "webhooks"}),
+        shown=shown,
+    )
 
 
 SERVICES: dict[str, Callable[[Database, Log], Bench]] = {

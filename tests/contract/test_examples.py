@@ -7,8 +7,8 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from schemas.envelope import rfc3339
-from schemas.generate import HERE, record_models, record_type
-from schemas.topics import MESSAGES_IDENTIFIED, MESSAGES_INBOUND, TOPICS, Topic
+from schemas.generate import HERE
+from schemas.topics import MESSAGES_IDENTIFIED, MESSAGES_INBOUND, TOPICS, Topic, record_models, record_type
 from tests.contract import examples
 
 NAMES = [name for topic in TOPICS for name in examples.names(topic)]

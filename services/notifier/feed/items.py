@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from schemas import catalogue
 from schemas.common import Channel, IdentifierKind
 from schemas.conversations import (
     AnyConversationEvent,
@@ -16,7 +17,6 @@ from schemas.conversations import (
     ConversationUnassigned,
     MessageAdded,
     MessageDeliveryChanged,
-    NoteAdded,
 )
 from schemas.envelope import Envelope, rfc3339
 from schemas.signals import AnySignal, VisitorTyping
@@ -77,15 +77,8 @@ def item_of(delivery: Delivery, chats: Chats) -> Item:
     message = delivery.message
     decision = delivery.topic == ROUTING_DECISIONS.name
     data: dict[str, Any] = message.data.model_dump(mode="json", exclude_none=True)
-    common = {
-        "id": str(message.id),
-        "type": message.type,
-        "at": rfc3339(message.occurred_at),
-        "seq": message.seq,
-        "customer_id": message.customer_id,
-        "conversation_id": data.get("conversation_id"),
-    }
-    words = _words(message)
+    common = catalogue.place(message, data.get("conversation_id"))
+    words = catalogue.words(message)
     visitors = _visitors(message, chats)
     if not decision:
         chats.sits(data["conversation_id"], message.customer_id, data["inbox"])
@@ -130,18 +123,6 @@ def signal_item(delivery: Delivery, chats: Chats) -> Item:
         visitors=visitors,
         visitor_data=_json({"typing": message.data.typing, **common}) if visitors else None,
     )
-
-
-def _words(message: Envelope) -> dict[str, Any]:
-    match message:
-        case MessageAdded(personal=personal):
-            files = [file.shown() for file in personal.attachments]
-            subject = {} if personal.subject is None else {"subject": personal.subject}
-            return {"text": personal.text, **subject, "attachments": files}
-        case NoteAdded(personal=personal):
-            return {"text": personal.text}
-        case _:
-            return {}
 
 
 def _inboxes(event: AnyConversationEvent) -> tuple[str, ...]:

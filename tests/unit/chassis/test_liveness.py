@@ -105,7 +105,7 @@ async def test_livez_names_what_hangs_and_what_failed() -> None:
         router=APIRouter(),
         publisher=KafkaPublisher(settings, "demo"),
         database=connect(settings, "demo"),
-        consumers=[Consumer(MESSAGES_DELIVERY, "g", never)],  # type: ignore[arg-type]
+        consumers=[Consumer(MESSAGES_DELIVERY, group, never) for group in ("g", "h")],  # type: ignore[arg-type]
     )
     transport = httpx.ASGITransport(build(service))
     async with httpx.AsyncClient(transport=transport, base_url="http://t") as http:
@@ -114,6 +114,9 @@ async def test_livez_names_what_hangs_and_what_failed() -> None:
         hanging = await http.get("/livez")
         assert (hanging.status_code, hanging.json()["hangs"]) == (503, [MESSAGES_DELIVERY.name])
         service.stages[MESSAGES_DELIVERY.name].progress.stuck = False
+        service.stages["h"].progress.stuck = True
+        assert (await http.get("/livez")).json()["hangs"] == ["h"]
+        service.stages["h"].progress.stuck = False
         service.failed = True
         assert (await http.get("/livez")).json()["hangs"] == ["demo"]
     await service.database.client.close()
