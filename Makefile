@@ -1,6 +1,6 @@
 # All set-up happens by itself: `make up` and `make test` need Python 3.11+, its venv module, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help up test check integration faults observability deploy-check image-steps bench demo send token deadletters schemas settings dashboards manifests format clean
+.PHONY: help up test check integration faults observability deploy-check image-steps bench demo send token deadletters accounts schemas settings dashboards manifests format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -51,6 +51,9 @@ demo: $(LOCAL_READY) ## play a recorded day and show what became of it
 
 deadletters: $(RUNTIME) ## list, show, retry or drop what no service could handle (ARGS="list", KAFKA_BOOTSTRAP_SERVERS)
 	@exec $(BIN)/python -m services.chassis.deadletters $(ARGS)
+
+accounts: $(RUNTIME) ## ask the providers whether our accounts work (ARGS="twilio-sms/main", ACCOUNTS_FILE)
+	@exec $(BIN)/python -m services.notifier.accounts check $(ARGS)
 
 settings: $(RUNTIME) ## list the environment variables of each service
 	@exec $(BIN)/python -m deploy.local.settings

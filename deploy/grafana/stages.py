@@ -242,6 +242,16 @@ _NOTIFIER = _stage(
         {"{{account}}": or_zero("max by (account) (parley_notifier_waiting_messages)")},
     ),
     Panel(
+        "Accounts in trouble",
+        "1 while a provider refuses an account, or a service cannot use its changed accounts file.",
+        "short",
+        {
+            "{{provider}}/{{account}}": "max by (provider, account) (parley_notifier_account_paused)",
+            "accounts file of {{service}}": "max by (service) (parley_accounts_refused)",
+        },
+        bad_from=1,
+    ),
+    Panel(
         "Retries and unknown fates",
         "Replies put back for another try; replies of which nobody knows.",
         "cps",

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, Va
 
 from schemas.common import Channel
 from services.chassis.identifiers import InvalidIdentifier, normalise
+from services.chassis.secrets import BadSecret, Read, read_file, values
 from services.chassis.templates import Template, distinct
 
 _PHONE_CHANNELS = frozenset({Channel.SMS, Channel.VOICE})
@@ -30,13 +31,19 @@ class Account(BaseModel):
     """The number (E.164), page id, phone_number_id, mailbox or widget name."""
     inbox: StrictStr = Field(min_length=1)
     secrets: dict[StrictStr, StrictStr] = Field(default_factory=dict, repr=False)
-    """Named as the provider names them: `auth_token`, `app_secret`, …"""
+    """The newest value of each, named as the provider names them: `auth_token`, `app_secret`, …"""
+    former: dict[StrictStr, tuple[StrictStr, ...]] = Field(default_factory=dict, repr=False)
+    """Older values still valid during a rotation, newest first; in the file further items of a list."""
     region: StrictStr = Field(default="US", pattern=r"^[A-Z]{2}$")
     """Country (ISO 3166) of numbers that come without one."""
     api_base: StrictStr | None = None
     """Where the provider's sending API is; without it the provider's own address."""
     source: StrictStr | None = None
     """Name of the system whose ids a web chat's site signs (`external:<source>`); default: `account`."""
+    rate_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Most requests a second that a replica sends from it in the long run; default: the provider's."""
+    burst: int | None = Field(default=None, ge=1)
+    """Most requests sent at once after a pause; default: the provider's."""
     templates: Annotated[tuple[Template, ...], AfterValidator(distinct)] = ()
     """Texts approved beforehand, for Customers who have been silent for too long."""
     help_text: StrictStr | None = Field(None, min_length=1, max_length=1600)
@@ -49,7 +56,7 @@ class Account(BaseModel):
     def valid(self, name: str) -> tuple[str, ...]:
         """Return every value of the secret that a request may be signed with now, the newest first."""
         value = self.secrets.get(name, "")
-        return (value,) if value else ()
+        return (value, *self.former.get(name, ())) if value else ()
 
     def shares(self, name: str, other: "Account") -> bool:
         """Tell whether `other` has the same secret: what one's signature proves, the other's does too."""
@@ -78,14 +85,15 @@ class Accounts:
             self._addresses.add((account.channel, account.address))
 
     @classmethod
-    def load(cls, path: Path, provider_api_base: str | None = None) -> Self:
+    def load(cls, path: Path, provider_api_base: str | None = None, read: Read = read_file) -> Self:
         """Read the file; with `provider_api_base` every sending API is `<provider_api_base>/<provider>`.
 
-        Raises AccountsError, which names the file, the entry and the field.
+        `read` gives the bytes of the file and of those its secrets are in. Raises AccountsError, which
+        names the file, the entry and the field.
         """
         accounts = []
-        for number, entry in enumerate(_entries(path), start=1):
-            account = _account(entry, f"{path}: entry {number}")
+        for number, entry in enumerate(_entries(path, read), start=1):
+            account = _account(entry, path, f"{path}: entry {number}", read)
             if provider_api_base:
                 base = f"{provider_api_base.rstrip('/')}/{account.provider}"
                 account = account.model_copy(update={"api_base": base})
@@ -112,13 +120,16 @@ class Accounts:
         return (channel, address) in self._addresses
 
 
-def _entries(path: Path) -> list[Any]:
+def _entries(path: Path, read: Read) -> list[Any]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.safe_load(read(path).decode())
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror}"
         raise AccountsError(message) from None
-    except yaml.YAMLError as error:
+    except UnicodeDecodeError:
+        message = f"{path}: not UTF-8"
+        raise AccountsError(message) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         message = f"{path}: not YAML" + (f" (line {mark.line + 1})" if mark else "")
         raise AccountsError(message) from None
@@ -129,11 +140,14 @@ def _entries(path: Path) -> list[Any]:
     return entries
 
 
-def _account(entry: object, where: str) -> Account:
+def _account(entry: object, path: Path, where: str, read: Read) -> Account:
     if isinstance(entry, dict) and entry.get("provider") and entry.get("account"):
         where = f"{where} ({entry['provider']}/{entry['account']})"
     try:
-        account = Account.model_validate(entry)
+        account = Account.model_validate(_with_secrets(entry, path.parent, read))
+    except BadSecret as error:
+        message = f"{where}: {error}"
+        raise AccountsError(message) from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(map(str, first["loc"])) or "the entry"
@@ -141,6 +155,20 @@ def _account(entry: object, where: str) -> Account:
         message = f"{where}: {field}: {hint}"
         raise AccountsError(message) from None
     return _with_normal_address(account, where)
+
+
+def _with_secrets(entry: object, directory: Path, read: Read) -> object:
+    """Return the entry with the values of its secrets in place of where they are. Raises BadSecret."""
+    if not isinstance(entry, dict):
+        return entry
+    if "former" in entry:
+        raise BadSecret("former: values that are valid too are a list under `secrets`")
+    given = entry.get("secrets")
+    if not isinstance(given, dict):
+        return entry
+    found = {name: values(f"secrets.{name}", secret, directory, read) for name, secret in given.items()}
+    newest = {name: of_one[0] for name, of_one in found.items()}
+    return {**entry, "secrets": newest, "former": {name: of_one[1:] for name, of_one in found.items()}}
 
 
 def _with_normal_address(account: Account, where: str) -> Account:

@@ -56,3 +56,8 @@ HTTP_SECONDS = Histogram(
 )
 READY = Gauge("parley_service_ready", "1 when the last readiness probe found all well", ["service"])
 LOOP_FAILURES = Counter("parley_loop_failures_total", "Failed rounds of a background loop", ["loop", "error"])
+ACCOUNTS_REFUSED = Gauge(
+    "parley_accounts_refused",
+    "1 while the accounts file, or a secret it names, cannot be used and the accounts before stay in force",
+    ["service"],
+)

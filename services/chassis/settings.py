@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     accounts_file: Path = Field(LOCAL / "accounts.yaml", description="our accounts at the providers")
+    accounts_reload_seconds: float = Field(
+        5.0, gt=0, description="pause between looks whether it, or a file with a secret of it, has changed"
+    )
     agents_file: Path = Field(LOCAL / "agents.yaml", description="Inboxes, and the local Agents")
     jwks_url: str = Field(
         "http://127.0.0.1:8080/dev/jwks.json",

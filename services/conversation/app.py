@@ -76,7 +76,7 @@ def build_app(
             ),
             partial(every, 1.0, sweep_outboxes(store, stage, settings, clock), "outbox"),
             partial(every, 15.0, count_current(store), "measures"),
-            partial(every, 5.0, wordings.look, "accounts"),
+            partial(every, settings.accounts_reload_seconds, wordings.look, "accounts"),
         ],
     )
     return build(service)

@@ -6,8 +6,9 @@ from uuid import uuid4
 
 import httpx
 from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
 
-from services.chassis.accounts import Accounts
+from services.chassis.accounts_file import AccountsFile
 from services.chassis.attachments import Attachments
 from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
@@ -42,14 +43,15 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     shared = shared_database(settings)
     blobs = blob_store(settings, shared)
     attachments = Attachments(shared, blobs)
-    accounts = Accounts.load(settings.accounts_file, settings.provider_api_base)
+    accounts = AccountsFile(settings.accounts_file, "ingest", settings.provider_api_base)
     publisher = KafkaPublisher(settings, "ingest")
     store = MongoVisitors(database)
     nonces = MongoNonces(database)
     client = httpx.AsyncClient(timeout=settings.certificate_timeout_seconds, trust_env=False)
     certificates = SnsCertificates(client, clock, settings.sns_base_url)
     proofs = Proofs(certificates, nonces, timedelta(seconds=settings.nonce_lifetime_seconds))
-    intake = Intake(accounts, publisher, blobs, clock, uuid4, proofs, menus_of(settings))
+    intake = Intake(accounts.accounts, publisher, blobs, clock, uuid4, proofs, menus_of(settings))
+    accounts.follow(intake.learn)
     taking = Taking(intake, settings)
     visitors = Visitors(store, timedelta(days=settings.visitor_lifetime_days), random_visitor_id)
     outside, providers = outside_client(settings), httpx.AsyncClient(trust_env=False)
@@ -57,24 +59,32 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     fetching = Fetching(
         jobs,
         blobs,
-        accounts,
+        accounts.accounts,
         Downloads(outside, providers, settings.attachment_most_bytes, settings.fetch_seconds),
         settings,
         refused_types(settings),
         clock,
     )
+    accounts.follow(fetching.follow)
+
+    def front(app: ASGIApp) -> Front:
+        made = Front(app, taking)
+        accounts.follow(made.learn)
+        return made
+
     return build(
         Service(
             name="ingest",
             settings=settings,
             router=routes(taking, visitors, attachments, settings),
-            front=lambda app: Front(app, taking),
+            front=front,
             publisher=publisher,
             database=database,
             consumers=consumers(fetching),
             on_start=[store.prepare, nonces.prepare, attachments.prepare],
             loops=[
                 fetching.run,
+                partial(every, settings.accounts_reload_seconds, accounts.look, "accounts"),
                 partial(every, 15.0, count_waiting(jobs), "files to fetch"),
                 partial(every, 600.0, forget_uploads(attachments, settings, clock), "unused uploads"),
             ],

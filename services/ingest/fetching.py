@@ -85,6 +85,10 @@ class Fetching:
             self._news.set()
         return [HANDLED] * len(batch)
 
+    def follow(self, accounts: Accounts) -> None:
+        """Fetch with these accounts from now on."""
+        self.accounts = accounts
+
     async def run(self) -> None:
         """Fetch until cancelled; what is then under way is left to be taken up at once by another."""
         try:

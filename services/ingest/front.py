@@ -8,7 +8,7 @@ from prometheus_client import Histogram
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.chassis import problems
-from services.chassis.accounts import Account
+from services.chassis.accounts import Account, Accounts
 from services.chassis.metrics import HTTP_SECONDS
 from services.chassis.problems import Problem
 from services.ingest.api import WEBHOOK
@@ -27,9 +27,13 @@ class Front:
     def __init__(self, app: ASGIApp, taking: Taking) -> None:
         self._app = app
         self._taking = taking
+        self.learn(taking.intake.accounts)
+
+    def learn(self, accounts: Accounts) -> None:
+        """Take requests of these accounts from now on; those that are being taken end as they began."""
         self._ours = {
             _ROUTE.format(provider=account.provider, account=account.account): (row, account)
-            for account in taking.intake.accounts
+            for account in accounts
             if (row := PROVIDERS.get(account.provider)) is not None
         }
 

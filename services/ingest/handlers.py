@@ -44,7 +44,7 @@ class Taken:
     published: Mapping[str, int]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Intake:
     """Turns webhooks into records. All that varies is given: accounts, Kafka, blobs, time, ids."""
 
@@ -57,6 +57,10 @@ class Intake:
     """Without it a provider that needs more than the request as proof is refused."""
     menus: Menus | None = None
     """What callers are asked."""
+
+    def learn(self, accounts: Accounts) -> None:
+        """Know these accounts from now on."""
+        self.accounts = accounts
 
     def arrival(self, account: Account) -> Arrival:
         """Return the circumstances of a request that arrives now."""

@@ -6,7 +6,7 @@ from functools import partial
 import httpx
 from fastapi import FastAPI
 
-from services.chassis.accounts import Accounts
+from services.chassis.accounts_file import AccountsFile
 from services.chassis.attachments import Attachments
 from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
@@ -17,6 +17,7 @@ from services.chassis.outside import outside_client
 from services.chassis.service import Service, build
 from services.notifier import metrics
 from services.notifier.access import Access
+from services.notifier.accounts_api import routes as accounts_routes
 from services.notifier.api import Parts, routes
 from services.notifier.channels.registry import SENDERS, kind_of
 from services.notifier.consents import Consents
@@ -31,7 +32,6 @@ from services.notifier.files import Links, StoredFiles
 from services.notifier.files import routes as file_routes
 from services.notifier.handlers import Sends
 from services.notifier.loops import abandon, observe, recover, sweep
-from services.notifier.receiving import NO_REQUEST
 from services.notifier.sending import Sending
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import Store
@@ -63,14 +63,14 @@ def build_app(
         timedelta(hours=settings.file_link_hours),
         clock,
     )
-    accounts = Accounts.load(settings.accounts_file, settings.provider_api_base)
+    accounts = AccountsFile(settings.accounts_file, NAME, settings.provider_api_base)
 
     store = Store(database, publisher, clock, timedelta(days=settings.parked_days))
     sends = Sends(
         store,
         deduplicates=lambda provider: provider in SENDERS and SENDERS[provider].deduplicates,
         known_account=lambda provider, account: (
-            provider in SENDERS and accounts.find(provider, account) is not None
+            provider in SENDERS and accounts.accounts.find(provider, account) is not None
         ),
         watermarks=lambda provider: provider in SENDERS and SENDERS[provider].watermarks,
         clock=clock,
@@ -83,14 +83,16 @@ def build_app(
         sends,
         store,
         client,
-        [account for account in accounts if account.provider != NO_REQUEST],
+        (),
         lambda provider: SENDERS[provider].send if provider in SENDERS else None,
         settings,
         clock,
+        limit=lambda provider: SENDERS[provider].limit,
         files=StoredFiles(blobs, links.make),
         forbids=consents.forbids,
     )
-    sends.on_work = sending.wake
+    accounts.follow(sending.learn)
+    sends.on_work, sends.broken = sending.wake, sending.standings.broken
 
     outside = outside or outside_client(settings)
     hooks = webhooks(settings, database, publisher, outside, clock)
@@ -115,6 +117,7 @@ def build_app(
         hub.begin(starts, ends)
 
     router = routes(Parts(streams, access, store, settings.stream_write_seconds, hooks.routes))
+    router.include_router(accounts_routes(sending.standings, clock))
     router.include_router(file_routes(Attachments(shared, blobs), links))
     return build(
         Service(
@@ -128,10 +131,11 @@ def build_app(
             on_start=[store.prepare, hooks.prepare, begin_feed],
             loops=[
                 sending.run,
+                partial(every, settings.accounts_reload_seconds, accounts.look, "accounts"),
                 partial(every, 1.0, sweep(sends, settings), "outbox"),
                 partial(every, 5.0, recover(sends), "interrupted sends"),
                 partial(every, 5.0, sends.show_echoes, "unclaimed echoes"),
-                partial(every, 60.0, abandon(sends, settings), "sends without account"),
+                partial(every, 60.0, abandon(sends, settings), "hopeless sends"),
                 partial(every, 15.0, observe(store), "measures"),
                 *hooks.loops,
             ],

@@ -220,6 +220,18 @@ def without_account(send: Send, now: datetime) -> Send:
     return finish(send, Evidence(DeliveryStatus.FAILED, now, error_code="no_account", error_detail=detail))
 
 
+def with_broken_account(send: Send, now: datetime, code: str) -> Send:
+    """The account it is sent from has not worked for too long; `code` is the provider's."""
+    return finish(send, _broken(now, code))
+
+
+def _broken(now: datetime, code: str) -> Evidence:
+    detail = "our account at the provider does not work"
+    return Evidence(
+        DeliveryStatus.FAILED, now, error_code=code, error_detail=detail, error_kind="account_broken"
+    )
+
+
 def finish(send: Send, evidence: Evidence) -> Send:
     """The provider was asked, or need not be: it is not our turn any more."""
     return replace(
@@ -249,17 +261,35 @@ def postpone(
     The pause doubles with each attempt, `spread` (0 to 1) shortens it by up to half, and it is never
     shorter than the provider's `after_seconds`.
     """
+    pause = min(rules.most, rules.first * 2 ** min(max(send.attempts - 1, 0), 20)) * (1 - spread / 2)
+    next_at = now + max(pause, timedelta(seconds=after_seconds or 0))
+    detail = f"the provider could not take it within {rules.limit}"
+    failure = Evidence(otherwise, now, error_code=code, error_detail=detail)
+    return _again(send, now, next_at, rules, claim, failure)
+
+
+def hold(send: Send, now: datetime, rules: RetryRules, *, claim: str | None, code: str) -> Send:
+    """The provider refused our account in the request made under `claim`, and so did not take the message.
+
+    It is due at once, since the account is what waits; such a try is not counted. At the limit it fails.
+    """
+    held = _again(send, now, now, rules, claim, _broken(now, code))
+    put_back = send.state is State.CLAIMED and held.state is State.WAITING
+    return replace(held, attempts=send.attempts - 1) if put_back else held
+
+
+def _again(
+    send: Send, now: datetime, next_at: datetime, rules: RetryRules, claim: str | None, failure: Evidence
+) -> Send:
+    """Offer it again at `next_at`, unless its fate is known or the limit is over: then it is `failure`."""
     if send.state is State.FINISHED:  # taken for lost meanwhile; now its fate is known
-        return finish(send, Evidence(otherwise, now, error_code=code))
+        return finish(send, replace(failure, error_detail=None))
     if send.claim != claim:  # put back already
         return send
     if send.status is not DeliveryStatus.QUEUED:  # a receipt says that the provider has it after all
         return finish(send, Evidence(DeliveryStatus.UNKNOWN, now))
-    pause = min(rules.most, rules.first * 2 ** min(max(send.attempts - 1, 0), 20)) * (1 - spread / 2)
-    next_at = now + max(pause, timedelta(seconds=after_seconds or 0))
     if next_at > send.stored_at + rules.limit:
-        detail = f"the provider could not take it within {rules.limit}"
-        return finish(send, Evidence(otherwise, now, error_code=code, error_detail=detail))
+        return finish(send, failure)
     return replace(send, state=State.WAITING, next_at=next_at, claim=None, claimed_until=None)
 
 

@@ -13,7 +13,15 @@ from typing import Protocol
 from schemas.common import DeliveryStatus
 from schemas.outbound import MessageSend
 from services.chassis.delivery import DUPLICATE, HANDLED, Delivery, Outcome
-from services.notifier.domain import Evidence, Send, finish, new_send, recover, without_account
+from services.notifier.domain import (
+    Evidence,
+    Send,
+    finish,
+    new_send,
+    recover,
+    with_broken_account,
+    without_account,
+)
 from services.notifier.receiving import MOST_TRIES, NO_REQUEST, ReceiptStore, Receiving
 
 
@@ -46,6 +54,8 @@ class Sends(Receiving):
     known_account: Callable[[str, str], bool]
     watermarks: Callable[[str], bool] = lambda _: False
     """Whether the provider of this name tells receipts by watermarks."""
+    broken: Callable[[str], str | None] = lambda _: None
+    """The provider's code when it refuses the account of this name (`provider/account`)."""
 
     # --- replies --------------------------------------------------------------------------------
 
@@ -103,16 +113,23 @@ class Sends(Receiving):
         return recovered
 
     async def abandon(self, patience: timedelta, limit: int = 200) -> None:
-        """Fail messages that wait for longer than `patience` and whose account is gone meanwhile."""
+        """Fail messages that wait for longer than `patience` and whose account is gone or does not work."""
         now = self.clock()
         for source in await self.store.waiting():
-            provider, _, account = source.partition("/")
-            if self.known_account(provider, account):
+            fail = self._hopeless(source, now)
+            if fail is None:
                 continue
             overdue = await self.store.overdue(source, now - patience, limit)
-            failed = {send.message_id: without_account(send, now) for send in overdue}
+            failed = {send.message_id: fail(send) for send in overdue}
             lost = await self._save({send.message_id: send for send in overdue}, failed)
             await self._settle([send for key, send in failed.items() if key not in lost])
+
+    def _hopeless(self, source: str, now: datetime) -> Callable[[Send], Send] | None:
+        provider, _, account = source.partition("/")
+        if not self.known_account(provider, account):
+            return lambda send: without_account(send, now)
+        code = self.broken(source)
+        return None if code is None else lambda send: with_broken_account(send, now, code)
 
     async def sweep(self, before: datetime, limit: int = 200) -> None:
         """Settle what a crash or an absent broker left behind."""

@@ -33,7 +33,7 @@ def sweep(sends: Sends, settings: NotifierSettings) -> Round:
 
 
 def abandon(sends: Sends, settings: NotifierSettings) -> Round:
-    """Return a round that fails what waits for an account that was taken away."""
+    """Return a round that fails what has waited too long for an account that is gone or does not work."""
 
     async def round_() -> None:
         await sends.abandon(timedelta(seconds=settings.retry_limit_seconds))

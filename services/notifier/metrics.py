@@ -4,7 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 SENDS = Counter(
     "parley_notifier_sends_total",
-    "Requests to providers by outcome: sent, refused, retry, unknown",
+    "Requests to providers by outcome: sent, refused, retry, held (the account was refused), unknown",
     ["provider", "outcome"],
 )
 SEND_SECONDS = Histogram(
@@ -20,6 +20,11 @@ TO_PROVIDER_SECONDS = Histogram(
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600),
 )
 WAITING = Gauge("parley_notifier_waiting_messages", "Messages not yet taken by the provider", ["account"])
+ACCOUNT_PAUSED = Gauge(
+    "parley_notifier_account_paused",
+    "1 while the provider refuses our account and its messages wait",
+    ["provider", "account"],
+)
 UNKNOWN = Counter("parley_notifier_unknown_total", "Messages whose fate is unknown", ["provider"])
 RETRIES = Counter("parley_notifier_send_retries_total", "Messages put back for another try", ["provider"])
 RECEIPTS = Counter(

@@ -1,14 +1,12 @@
-"""Requests to providers: a worker for each account, so that a slow one holds up its own account alone."""
+"""Requests to providers, and what becomes of the messages they were made for."""
 
 import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
-from uuid import uuid4
 
 import httpx
 
@@ -18,31 +16,21 @@ from services.chassis.accounts import Account
 from services.chassis.clock import Clock, utc_now
 from services.chassis.faults import is_transient
 from services.chassis.logging import log
-from services.chassis.loops import every
 from services.notifier import metrics
 from services.notifier.channels import Means, Refused, Retry, Sent, Unknown
 from services.notifier.channels import Send as Request
-from services.notifier.channels.sending import Files, NoFiles
+from services.notifier.channels.sending import Files, NoFiles, RateLimit
 from services.notifier.consents import Forbids, nobody_opted_out
-from services.notifier.domain import Evidence, RetryRules, Send, finish, postpone, source_of
+from services.notifier.domain import Evidence, RetryRules, Send, finish, hold, postpone
 from services.notifier.handlers import Sends
+from services.notifier.receiving import NO_REQUEST
 from services.notifier.settings import NotifierSettings
+from services.notifier.standing import ProbeRules, Standing
+from services.notifier.standings import Standings
+from services.notifier.workers import Claims, Workers
 
 _SAVE_PAUSE = 0.5
 Decision = Callable[[Send], Send]
-
-
-class Claims(Protocol):
-    """Gives messages out to be sent, each to one worker."""
-
-    async def claim(self, source: str, claim: str, lease: timedelta) -> Send | None:
-        """Claim the account's message that is due and first of its lane; None when there is none."""
-
-    async def release(self, source: str, claim: str) -> None:
-        """Give back what was claimed under this name, for no request was made."""
-
-    async def due(self) -> list[str]:
-        """Return the accounts that have a message to claim now, another replica's among them."""
 
 
 @dataclass
@@ -52,7 +40,7 @@ class Sending:
     sends: Sends
     claims: Claims
     client: httpx.AsyncClient
-    accounts: Iterable[Account]
+    accounts: InitVar[Iterable[Account]]
     request: Callable[[str], Request | None]
     settings: NotifierSettings
     clock: Clock = utc_now
@@ -60,101 +48,38 @@ class Sending:
     files: Files = field(default_factory=NoFiles)
     forbids: Forbids = nobody_opted_out
     """Asked just before each request."""
-    _wakes: dict[str, asyncio.Event] = field(default_factory=dict)
-    _resting: dict[str, datetime] = field(default_factory=dict)
-    """Until when an account whose provider takes nothing from it is left alone, by this replica."""
-    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    limit: Callable[[str], RateLimit | None] = lambda _: None
+    """How often the provider of this name may be asked from one account."""
 
-    def __post_init__(self) -> None:
-        self._accounts = {
-            source_of(account.provider, account.account): account
-            for account in self.accounts
-            if self.request(account.provider) is not None
-        }
-        for account in self._accounts.values():
-            metrics.UNKNOWN.labels(account.provider)  # a counter that is born at 1 shows no increase
+    def __post_init__(self, accounts: Iterable[Account]) -> None:
         self._rules = RetryRules(
             timedelta(seconds=self.settings.retry_first_seconds),
             timedelta(seconds=self.settings.retry_most_seconds),
             timedelta(seconds=self.settings.retry_limit_seconds),
         )
+        probes = ProbeRules(
+            timedelta(seconds=self.settings.probe_first_seconds),
+            timedelta(seconds=self.settings.probe_most_seconds),
+        )
+        self.standings = Standings(probes, self.limit, self.wake)
+        self._workers = Workers(self.claims, self.standings, self.send, self.settings, self.clock)
+        self.learn(accounts)
 
-    # --- life -----------------------------------------------------------------------------------
+    def learn(self, accounts: Iterable[Account]) -> None:
+        """Send from these accounts from now on; requests that are out end as they began."""
+        self.standings.learn(account for account in accounts if self._sends_from(account))
+        self._workers.staff()
+
+    def _sends_from(self, account: Account) -> bool:
+        return account.provider != NO_REQUEST and self.request(account.provider) is not None
 
     async def run(self) -> None:
         """Send until cancelled; then claim nothing more, and wait for the requests that are out."""
-        self._stopping.clear()
-        workers = {
-            asyncio.create_task(self._work(source), name=f"send {source}") for source in self._accounts
-        }
-        looking = asyncio.create_task(every(self.settings.send_poll_seconds, self._look, "sends due"))
-        try:
-            await self._stopping.wait()
-        finally:
-            self._stopping.set()
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
-            self.wake(self._accounts)
-            if workers:
-                _, late = await asyncio.wait(workers, timeout=self.settings.drain_timeout_seconds)
-                for worker in late:
-                    worker.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
-
-    async def _look(self) -> None:
-        """Wake the workers that have something to do: one query, however many accounts there are."""
-        self.wake(source for source in await self.claims.due() if source in self._accounts)
+        await self._workers.run()
 
     def wake(self, sources: Iterable[str]) -> None:
         """Let these accounts be worked at once instead of after the next look."""
-        for source in sources:
-            self._wake(source).set()
-
-    def _wake(self, source: str) -> asyncio.Event:
-        return self._wakes.setdefault(source, asyncio.Event())
-
-    async def _work(self, source: str) -> None:
-        out: set[asyncio.Task[None]] = set()
-        try:
-            while not self._stopping.is_set():
-                self._wake(source).clear()
-                while len(out) < self.settings.sends_at_once and self._may_claim(source):
-                    claimed = await self._claim(source)
-                    if claimed is None:
-                        break
-                    task = asyncio.create_task(self.send(claimed))
-                    out.add(task)
-                    task.add_done_callback(out.discard)
-                    task.add_done_callback(lambda _: self.wake([source]))
-                await self._wake(source).wait()
-            if out:
-                await asyncio.wait(out)
-        finally:
-            for task in out:
-                task.cancel()
-            await asyncio.gather(*out, return_exceptions=True)
-
-    def _may_claim(self, source: str) -> bool:
-        """The regular look wakes an account again after its rest, since what waits is still due."""
-        rests = source in self._resting and self.clock() < self._resting[source]
-        return not rests and not self._stopping.is_set()
-
-    async def _claim(self, source: str) -> Send | None:
-        claim = str(uuid4())
-        try:
-            return await self.claims.claim(source, claim, timedelta(seconds=self.settings.send_lease_seconds))
-        except Exception as error:  # noqa: BLE001  (a worker outlives any failure)
-            log.warning("claim_failed", account=source, error=type(error).__name__)
-        # the claim may have been made though its answer was lost
-        while not self._stopping.is_set():
-            try:
-                await self.claims.release(source, claim)
-            except Exception as error:  # noqa: BLE001  (as above)
-                log.warning("claim_release_failed", account=source, error=type(error).__name__)
-                await asyncio.sleep(_SAVE_PAUSE)
-            else:
-                return None
-        return None
+        self._workers.wake(sources)
 
     # --- one message ------------------------------------------------------------------------------
 
@@ -182,12 +107,13 @@ class Sending:
             )
 
     async def _ask(self, claimed: Send) -> Decision:
-        account, request = self._accounts[claimed.source], self.request(claimed.provider)
-        assert request is not None  # noqa: S101  (only such accounts have workers)
+        standing, request = self.standings.get(claimed.source), self.request(claimed.provider)
+        if standing is None or request is None:  # it was taken away since the claim
+            return self._later(claimed, Retry(None, "no_account"), self.clock())
         started = time.monotonic()
-        outcome = await self._outcome(claimed, account, request)
+        outcome = await self._outcome(claimed, standing.account, request)
         metrics.SEND_SECONDS.labels(claimed.provider).observe(time.monotonic() - started)
-        return self._decision(claimed, outcome)
+        return self._decision(claimed, standing, outcome)
 
     async def _outcome(
         self, claimed: Send, account: Account, request: Request
@@ -223,17 +149,28 @@ class Sending:
                 return Retry(None, "consent_unknown")
             raise
 
-    def _decision(self, claimed: Send, outcome: Sent | Refused | Retry | Unknown) -> Decision:
+    def _decision(
+        self, claimed: Send, standing: Standing, outcome: Sent | Refused | Retry | Unknown
+    ) -> Decision:
         now, provider = self.clock(), claimed.provider
+        held = self.standings.learn_from(outcome, claimed.message_id, standing, now)
+        name = "held" if held else type(outcome).__name__.lower()
         log.info(
             "request_made",
             account=claimed.source,
             message=claimed.message_id,
-            outcome=type(outcome).__name__.lower(),
+            outcome=name,
             correlation=str(claimed.correlation),
         )
-        metrics.SENDS.labels(provider, type(outcome).__name__.lower()).inc()
+        metrics.SENDS.labels(provider, name).inc()
+        if held and isinstance(outcome, Refused):
+            code = outcome.code
+            return lambda send: hold(send, now, self._rules, claim=claimed.claim, code=code)
+        if isinstance(outcome, Retry) and outcome.whole_account:
+            rest = outcome.after_seconds or self.settings.retry_first_seconds
+            standing.rest(now + timedelta(seconds=min(rest, self.settings.retry_most_seconds)))
         if isinstance(outcome, Retry) or (isinstance(outcome, Unknown) and self.sends.deduplicates(provider)):
+            metrics.RETRIES.labels(provider).inc()
             return self._later(claimed, outcome, now)
         if isinstance(outcome, Sent):
             waited = (now - claimed.stored_at).total_seconds()
@@ -245,13 +182,9 @@ class Sending:
 
     def _later(self, claimed: Send, outcome: Retry | Unknown, now: datetime) -> Decision:
         """The same request may be made again: it was not taken, or the provider takes a repeated one once."""
-        metrics.RETRIES.labels(claimed.provider).inc()
         code, after, otherwise, spread = "no_answer", None, DeliveryStatus.UNKNOWN, self.spread()
         if isinstance(outcome, Retry):
             code, after, otherwise = outcome.code, outcome.after_seconds, DeliveryStatus.FAILED
-            if outcome.whole_account:
-                rest = min(after or self.settings.retry_first_seconds, self.settings.retry_most_seconds)
-                self._resting[claimed.source] = now + timedelta(seconds=rest)
         return lambda send: postpone(
             send,
             now,

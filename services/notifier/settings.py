@@ -30,6 +30,10 @@ class NotifierSettings(Settings):
     retry_limit_seconds: float = Field(
         86_400.0, gt=0, description="age at which a message that no provider takes has failed"
     )
+    probe_first_seconds: float = Field(
+        5.0, gt=0, description="pause until an account that its provider refused is tried again; doubles"
+    )
+    probe_most_seconds: float = Field(300.0, gt=0, description="longest such pause")
     outbox_age_seconds: float = Field(3.0, gt=0, description="age at which left-over effects are carried out")
     parked_days: int = Field(7, gt=0, description="how long a receipt waits for the message it is about")
     echo_hold_seconds: float = Field(

@@ -25,7 +25,7 @@ from services.notifier.receiving import Change
 
 
 class Store(ParkedStore):
-    """Implements handlers.SendStore and sending.Claims."""
+    """Implements handlers.SendStore and workers.Claims."""
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class Store(ParkedStore):
             {
                 "$set": {"state": State.WAITING.value},
                 "$unset": {"claim": "", "claimed_until": ""},
-                "$inc": {"version": 1},
+                "$inc": {"version": 1, "attempts": -1},
             },
         )
 

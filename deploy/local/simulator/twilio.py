@@ -87,6 +87,26 @@ def router(accounts: Accounts, behaviours: Behaviours, sent: Sent, callbacks: Ca
             )
         return spoilt(mode) or JSONResponse(_resource(account_sid, sid, form), 201)
 
+    @routes.get(f"/{PROVIDER}/2010-04-01/Accounts/{{account_sid}}.json")
+    async def show_account(account_sid: str, request: Request) -> Response:
+        if not _allowed(accounts, account_sid, request):
+            return TwilioError(401, 20003, "Authenticate").response()
+        return JSONResponse({"sid": account_sid, "status": "active", "type": "Full"})
+
+    @routes.get(f"/{PROVIDER}/2010-04-01/Accounts/{{account_sid}}/IncomingPhoneNumbers.json")
+    async def list_numbers(account_sid: str, request: Request) -> Response:
+        allowed = _allowed(accounts, account_sid, request)
+        if not allowed:
+            return TwilioError(401, 20003, "Authenticate").response()
+        asked = request.query_params.get("PhoneNumber", "")
+        capabilities = {"sms": True, "mms": True, "voice": True}
+        numbers = [
+            {"phone_number": account.address, "account_sid": account_sid, "capabilities": capabilities}
+            for account in allowed
+            if account.address.startswith(asked)
+        ]
+        return JSONResponse({"incoming_phone_numbers": numbers, "page": 0, "page_size": 50})
+
     return routes
 
 
@@ -98,17 +118,11 @@ def _accepted(mode: Mode) -> Mode:
 
 def is_known(accounts: Accounts, account_sid: str, request: Request) -> bool:
     """Tell whether the request has the credentials of the account."""
-    own = (account for account in accounts if account.provider == PROVIDER)
-    return any(_credentials(each) == _basic(request) and _sid(each) == account_sid for each in own)
+    return bool(_allowed(accounts, account_sid, request))
 
 
 def _account(accounts: Accounts, account_sid: str, request: Request, form: Form) -> Account:
-    own = [account for account in accounts if account.provider == PROVIDER]
-    allowed = [
-        account
-        for account in own
-        if _credentials(account) == _basic(request) and account_sid == _sid(account)
-    ]
+    allowed = _allowed(accounts, account_sid, request)
     if not allowed:
         raise TwilioError(401, 20003, "Authenticate")
     if not form.get("To", "").startswith("+"):
@@ -119,6 +133,18 @@ def _account(accounts: Accounts, account_sid: str, request: Request, form: Form)
         if account.address == form.get("From"):
             return account
     raise TwilioError(400, 21606, "The 'From' phone number provided is not a valid message-capable number")
+
+
+def _allowed(accounts: Accounts, account_sid: str, request: Request) -> list[Account]:
+    """Return our accounts whose credentials the request bears; in a rotation older ones count too."""
+    name, password = _basic(request)
+    return [
+        account
+        for account in accounts
+        if account.provider == PROVIDER
+        and name == account_sid == _sid(account)
+        and password in account.valid("auth_token")
+    ]
 
 
 def _content(account: Account, form: Form) -> Form:
@@ -136,10 +162,6 @@ def _content(account: Account, form: Form) -> Form:
 
 def _sid(account: Account) -> str:
     return account.secrets.get("account_sid", "")
-
-
-def _credentials(account: Account) -> tuple[str, str]:
-    return _sid(account), account.secrets.get("auth_token", "")
 
 
 def _basic(request: Request) -> tuple[str, str]:

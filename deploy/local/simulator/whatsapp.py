@@ -111,8 +111,8 @@ def account_of(accounts: Accounts, version: str, phone_number_id: str, request: 
     account = accounts.by_address(PROVIDER, phone_number_id)
     if account is None or not version.startswith("v"):
         raise GraphError(400, 100, "Unsupported post request: no such phone number id")
-    token = account.secrets.get("access_token", "")
-    if request.headers.get("authorization") != f"Bearer {token}":
+    tokens = account.valid("access_token")
+    if request.headers.get("authorization") not in [f"Bearer {token}" for token in tokens]:
         raise GraphError(401, 190, "Invalid OAuth access token")
     return account
 

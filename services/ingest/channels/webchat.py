@@ -122,7 +122,7 @@ def verified_identity(token: str, account: Account) -> tuple[Identifier, ...]:
 
     Claims: `exp`; `external_id`, or `user_id`, or `sub`; optionally `email`. Raises BadIdentityToken.
     """
-    claims = _claims(token, account.secrets.get("identity_secret", ""))
+    claims = _claims(token, account.valid("identity_secret"))
     source = account.source or account.account
     user = next((claims[name] for name in ("external_id", "user_id", "sub") if claims.get(name)), None)
     found = []
@@ -140,17 +140,19 @@ def verified_identity(token: str, account: Account) -> tuple[Identifier, ...]:
     return tuple(found)
 
 
-def _claims(token: str, secret: str) -> Mapping[str, Any]:
-    if not secret:
+def _claims(token: str, secrets: Sequence[str]) -> Mapping[str, Any]:
+    if not secrets:
         message = "this widget has no identity_secret, so no identity can be proven"
         raise BadIdentityToken(message)
-    try:
-        claims = jwt.decode(token, OctKey.import_key(secret.encode()), algorithms=["HS256"]).claims
-        jwt.JWTClaimsRegistry(leeway=_LEEWAY_SECONDS, exp={"essential": True}).validate(claims)
-    except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        message = "identity_token is malformed, expired, or not signed with this widget's identity_secret"
-        raise BadIdentityToken(message) from None
-    return claims if isinstance(claims, dict) else {}
+    for secret in secrets:
+        try:
+            claims = jwt.decode(token, OctKey.import_key(secret.encode()), algorithms=["HS256"]).claims
+            jwt.JWTClaimsRegistry(leeway=_LEEWAY_SECONDS, exp={"essential": True}).validate(claims)
+        except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            continue
+        return claims if isinstance(claims, dict) else {}
+    message = "identity_token is malformed, expired, or not signed with this widget's identity_secret"
+    raise BadIdentityToken(message)
 
 
 def message(

@@ -4,6 +4,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from services.notifier.channels import (
+    checks,
     instagram,
     line,
     mailgun,
@@ -17,7 +18,8 @@ from services.notifier.channels import (
     webchat,
     whatsapp,
 )
-from services.notifier.channels.sending import REFUSALS, RefusalKind, Send
+from services.notifier.channels.checks import Check
+from services.notifier.channels.sending import REFUSALS, RateLimit, RefusalKind, Send
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,10 @@ class Sender:
     send: Send
     deduplicates: bool = False
     """Sending the same message id again is harmless, so a lost answer may be tried again."""
+    limit: RateLimit | None = None
+    """How often one account may be used, unless it says otherwise itself."""
+    check: Check | None = None
+    """Asks the provider whether an account works; None: there is nothing to ask."""
     kinds: Mapping[RefusalKind, Container[int]] = field(default_factory=dict)
     """What its error codes are about, for those that come by a receipt."""
     watermarks: bool = False
@@ -37,19 +43,34 @@ class Sender:
 SENDERS: Mapping[str, Sender] = {
     row.name: row
     for row in (
-        Sender(twilio_sms.PROVIDER, twilio_sms.send, kinds=twilio_sms.KINDS),
-        Sender(whatsapp.PROVIDER, whatsapp.send, kinds=whatsapp.CODES.kinds),
-        Sender(messenger.PROVIDER, messenger.send, watermarks=True),
-        Sender(instagram.PROVIDER, instagram.send),
+        Sender(twilio_sms.PROVIDER, twilio_sms.send, kinds=twilio_sms.KINDS, check=checks.twilio),
+        Sender(
+            whatsapp.PROVIDER,
+            whatsapp.send,
+            kinds=whatsapp.CODES.kinds,
+            limit=whatsapp.LIMIT,
+            check=checks.whatsapp,
+        ),
+        Sender(messenger.PROVIDER, messenger.send, watermarks=True, check=checks.messenger),
+        Sender(instagram.PROVIDER, instagram.send, check=checks.instagram),
         Sender(mime.PROVIDER, mime.send),
-        Sender(sendgrid.PROVIDER, sendgrid.send),
-        Sender(mailgun.PROVIDER, mailgun.send),
-        Sender(postmark.PROVIDER, postmark.send),
+        Sender(sendgrid.PROVIDER, sendgrid.send, check=checks.sendgrid),
+        Sender(mailgun.PROVIDER, mailgun.send, check=checks.mailgun),
+        Sender(postmark.PROVIDER, postmark.send, check=checks.postmark),
         Sender(ses.PROVIDER, ses.send),
-        Sender(telegram.PROVIDER, telegram.send),
-        Sender(line.PROVIDER, line.send, deduplicates=True),
+        Sender(telegram.PROVIDER, telegram.send, limit=telegram.LIMIT, check=checks.telegram),
+        Sender(line.PROVIDER, line.send, deduplicates=True, check=checks.line),
         Sender(webchat.PROVIDER, webchat.send, deduplicates=True),
     )
+}
+
+_OTHER_CHECKS: Mapping[str, Check] = {
+    "twilio-voice": checks.twilio,
+}
+"""Of providers that only call us."""
+CHECKS: Mapping[str, Check] = {
+    **_OTHER_CHECKS,
+    **{row.name: row.check for row in SENDERS.values() if row.check is not None},
 }
 
 

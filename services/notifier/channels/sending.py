@@ -8,7 +8,7 @@ import httpx
 
 from schemas.common import Attachment
 from schemas.outbound import MessageSend
-from services.chassis.accounts import Account
+from services.chassis.accounts import Account, AccountsError
 
 RefusalKind = Literal["invalid_recipient", "opted_out", "outside_window", "account_broken", "rejected"]
 
@@ -63,6 +63,14 @@ class Unknown(Exception):  # noqa: N818  (an outcome, raised)
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How often an account may be used: `burst` requests at once, then `per_second`."""
+
+    per_second: float
+    burst: int
 
 
 class Files(Protocol):
@@ -150,10 +158,10 @@ async def _read(answer: httpx.Response) -> bytes:
 
 def secret(account: Account, name: str) -> str:
     """Return the account's secret. Raises Refused when it has none."""
-    value = account.secrets.get(name, "")
-    if not value:
-        raise refused(f"no {name}", "account_broken")
-    return value
+    try:
+        return account.secret(name)
+    except AccountsError:
+        raise refused(f"no {name}", "account_broken") from None
 
 
 def base_url(account: Account, default: str) -> str:

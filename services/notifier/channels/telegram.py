@@ -18,6 +18,7 @@ from schemas.outbound import MessageSend
 from services.chassis.accounts import Account
 from services.notifier.channels.sending import (
     Means,
+    RateLimit,
     RefusalKind,
     Refused,
     Retry,
@@ -32,6 +33,8 @@ from services.notifier.channels.sending import (
 )
 
 PROVIDER = "telegram"
+LIMIT = RateLimit(30, 30)
+"""Telegram's of a bot, all chats together: https://core.telegram.org/bots/faq."""
 _BASE = "https://api.telegram.org"
 _TEXT, _CAPTION = 4096, 1024
 """Most UTF-16 code units."""

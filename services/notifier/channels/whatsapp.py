@@ -18,6 +18,7 @@ from services.notifier.channels.graph import ACCOUNT_BROKEN, BASE, VERSION, Code
 from services.notifier.channels.parts import one_by_one, pieces
 from services.notifier.channels.sending import (
     Means,
+    RateLimit,
     Retry,
     Sent,
     Unknown,
@@ -29,6 +30,8 @@ from services.notifier.channels.sending import (
 )
 
 PROVIDER = "whatsapp"
+LIMIT = RateLimit(80, 80)
+"""Meta's own of a number, unless it granted more: error 130429."""
 CODES = Codes(
     slow_down=frozenset({4, 80007, 130429, 131048, 131064}),
     transient=frozenset({1, 2, 131000, 131016, 131057}),

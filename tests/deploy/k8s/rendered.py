@@ -94,14 +94,14 @@ def mounted_of(overlay: str, resource: Resource) -> dict[str, str]:
             continue
         for source in volume.get("projected", {}).get("sources", [volume]):
             kind, name, items = _source(source)
-            for item in items:
+            for item in items or [{"key": each, "path": each} for each in files[kind, name]]:
                 found[f"{mount['mountPath']}/{item['path']}"] = files[kind, name][item["key"]]
     return found
 
 
 def _source(volume: Resource) -> tuple[str, str, list[dict[str, str]]]:
-    """Return kind, name and items of what a volume, or a part of a projected one, is filled with."""
+    """Return kind, name and items (none: all) of what a volume, or a part of one, is filled with."""
     if "configMap" in volume:
-        return "ConfigMap", volume["configMap"]["name"], volume["configMap"]["items"]
+        return "ConfigMap", volume["configMap"]["name"], volume["configMap"].get("items", [])
     secret = volume["secret"]
-    return "Secret", secret.get("secretName") or secret["name"], secret["items"]
+    return "Secret", secret.get("secretName") or secret["name"], secret.get("items", [])

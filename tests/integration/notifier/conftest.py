@@ -89,7 +89,7 @@ class Notifier:
             lambda: self.now,
             lambda: 0.0,
         )
-        self.sends.on_work = self.sending.wake
+        self.sends.on_work, self.sends.broken = self.sending.wake, self.sending.standings.broken
 
     async def accept(self, *replies: MessageSend) -> list[Any]:
         return await self.sends.accept(batch("messages.outbound", *replies))

@@ -172,6 +172,7 @@ async def test_a_claim_that_was_lost_on_the_way_is_given_back(notifier: Notifier
     await notifier.store.release("twilio-sms/demo", "another")
     assert await notifier.claim() is None
     await notifier.store.release("twilio-sms/demo", "lost")
+    assert (await notifier.stored("a"))["attempts"] == 0
     await notifier.send_all()
     assert notifier.published("a") == [(1, "sent")]
 
