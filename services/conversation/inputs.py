@@ -3,7 +3,16 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from schemas.common import Channel
 from services.chassis.text import clean
@@ -53,22 +62,34 @@ class TemplateInput(Input):
 
 
 class ReplyInput(Input):
-    """A reply: `text`, which may have files, or a `template`."""
+    """A reply: `text`, `attachments` or both, or else a `template`."""
 
-    text: Text | None = None
     channel: Channel | None = None
     attachments: tuple[Uploaded, ...] = Field(default=(), max_length=10)
     template: TemplateInput | None = None
+    text: Text | None = Field(default=None, validate_default=True)
 
-    @model_validator(mode="after")
-    def _says_something_once(self) -> "ReplyInput":
-        if (self.text is None) == (self.template is None):
-            message = "give either a text or a template"
-            raise ValueError(message)
-        if self.template is not None and self.attachments:
+    @field_validator("template")
+    @classmethod
+    def _without_files(cls, template: TemplateInput | None, given: ValidationInfo) -> TemplateInput | None:
+        if template is not None and given.data.get("attachments"):
             message = "files go with a text, not with a template"
             raise ValueError(message)
-        return self
+        return template
+
+    @field_validator("text")
+    @classmethod
+    def _says_something_once(cls, text: str | None, given: ValidationInfo) -> str | None:
+        if not {"attachments", "template"} <= given.data.keys():
+            return text  # what is wrong with them has been said
+        files, template = given.data["attachments"], given.data["template"]
+        if template is not None and text is not None:
+            message = "give either a text or a template"
+            raise ValueError(message)
+        if template is None and text is None and not files:
+            message = "give a text, attachments or a template"
+            raise ValueError(message)
+        return text
 
     @property
     def wanted(self) -> Reply:

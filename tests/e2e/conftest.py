@@ -19,7 +19,7 @@ from tests.system.play import number, profile, shown, sign_on, sms_from
 from tests.system.site import Site, local_site
 from tests.system.waiting import until
 
-BRANCHES = 48
+BRANCHES = 96
 TEMPLATE = {
     "name": "news",
     "language": "en",
