@@ -34,7 +34,7 @@ from services.ingest.webhook import BadItem
 _LIMIT_BYTES = 1_000_000
 _SIGNALS_BURST, _SIGNALS_PER_MINUTE = 30, 60
 _BASE = "/v1/webchat/{account}"
-_LATER = frozenset({"read", "rating"})
+_LATER = frozenset({"rating"})
 Body = TypeVar("Body", bound=BaseModel)
 Result = TypeVar("Result")
 
@@ -45,7 +45,6 @@ def build_router(
     """Return the visitors' routes."""
     router = APIRouter()
     sessions = RateLimit(settings.webchat_sessions_burst, settings.webchat_sessions_per_minute)
-    signals = RateLimit(_SIGNALS_BURST, _SIGNALS_PER_MINUTE)
     slow = Limit(settings.body_timeout_seconds)
     messages = RateLimit(settings.webchat_messages_burst, settings.webchat_messages_per_minute)
     uploads = RateLimit(settings.webchat_uploads_burst, settings.webchat_uploads_per_minute)
@@ -99,6 +98,24 @@ def build_router(
             )
             return JSONResponse(file.attachment().shown(), 201)
 
+    router.include_router(_signs(intake, slow))
+
+    @router.post(f"{_BASE}/{{action}}", summary="rating: in a later version")
+    async def later(account: str, action: str, request: Request) -> Response:
+        with counted(webchat.PROVIDER):
+            await _visitor(request, _widget(intake, account))
+            if action not in _LATER:
+                raise not_found(f"the action {action!r}")
+            raise not_yet(f"POST …/{action}")
+
+    return router
+
+
+def _signs(intake: Intake, slow: Limit) -> APIRouter:
+    """What a visitor's browser tells besides words: typing, and how far they have read."""
+    router = APIRouter()
+    signals = RateLimit(_SIGNALS_BURST, _SIGNALS_PER_MINUTE)
+
     @router.post(f"{_BASE}/typing", status_code=204, openapi_extra=webchat.schema(webchat.Typing))
     async def post_typing(account: str, request: Request) -> Response:
         with counted(webchat.PROVIDER):
@@ -109,13 +126,16 @@ def build_router(
             await _told(intake, webchat.typing(asked, visitor.visitor_id, intake.arrival(widget)))
             return Response(status_code=204)
 
-    @router.post(f"{_BASE}/{{action}}", summary="read, rating: in a later version")
-    async def later(account: str, action: str, request: Request) -> Response:
+    @router.post(f"{_BASE}/read", status_code=204, openapi_extra=webchat.schema(webchat.Read))
+    async def post_read(account: str, request: Request) -> Response:
         with counted(webchat.PROVIDER):
-            await _visitor(request, _widget(intake, account))
-            if action not in _LATER:
-                raise not_found(f"the action {action!r}")
-            raise not_yet(f"POST …/{action}")
+            widget = _widget(intake, account)
+            visitor = await _visitor(request, widget)
+            _spare(signals, visitor.visitor_id)
+            asked, arrival = await _body(request, webchat.Read, slow), intake.arrival(widget)
+            item = webchat.read(asked, visitor.visitor_id, arrival)
+            await published(webchat.PROVIDER, arrival, lambda: intake.publish([item], arrival))
+            return Response(status_code=204)
 
     return router
 

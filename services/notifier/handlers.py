@@ -78,7 +78,14 @@ class Sends(Receiving):
     def _first(self, message: MessageSend, now: datetime) -> Send:
         send = new_send(message, now, message.json_bytes(), watermarks=self.watermarks(message.data.provider))
         if send.provider == NO_REQUEST:
-            return finish(send, Evidence(DeliveryStatus.SENT, now, provider_message_id=send.message_id))
+            # the visitor's stream shows it as it is written: they may have read it before it is stored here
+            sent = Evidence(
+                DeliveryStatus.SENT,
+                now,
+                provider_message_id=send.message_id,
+                taken_at=message.occurred_at,
+            )
+            return finish(send, sent)
         if not self.known_account(send.provider, send.account):
             return without_account(send, now)
         return send

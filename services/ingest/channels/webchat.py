@@ -14,6 +14,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,14 +25,14 @@ from pydantic import (
     field_validator,
 )
 
-from schemas.common import Attachment, Identifier, IdentifierKind
+from schemas.common import Attachment, DeliveryStatus, Identifier, IdentifierKind
 from schemas.ids import derive
 from schemas.signals import VisitorTyping, VisitorTypingData, VisitorTypingPersonal
 from services.chassis.accounts import Account
 from services.chassis.identifiers import InvalidIdentifier, identifier
 from services.chassis.text import clean
-from services.ingest.channels.items import Said, received
-from services.ingest.webhook import Arrival, Received
+from services.ingest.channels.items import Said, covered, received
+from services.ingest.webhook import Arrival, Received, Reported
 
 PROVIDER = "webchat"
 _LEEWAY_SECONDS = 30
@@ -101,6 +102,14 @@ class Typing(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     typing: bool = True
+
+
+class Read(BaseModel):
+    """That the visitor has read all we wrote up to a moment (RFC 3339), up to now if none is given."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    up_to: AwareDatetime | None = None
 
 
 class SessionRequest(BaseModel):
@@ -188,6 +197,13 @@ def typing(asked: Typing, visitor_id: str, arrival: Arrival) -> VisitorTyping:
         data=VisitorTypingData(account=arrival.account.account, typing=asked.typing),
         personal=VisitorTypingPersonal(visitor=visitor_id),
     )
+
+
+def read(asked: Read, visitor_id: str, arrival: Arrival) -> Reported:
+    """Return the word that the visitor has read; never of what is still to come."""
+    visitor = Identifier(kind=IdentifierKind.VISITOR, value=visitor_id, verified=True)
+    up_to = min(asked.up_to or arrival.received_at, arrival.received_at)
+    return covered(arrival, arrival.account, DeliveryStatus.READ, visitor, up_to=up_to)
 
 
 def schema(model: type[BaseModel]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ SENDERS: Mapping[str, Sender] = {
         Sender(ses.PROVIDER, ses.send),
         Sender(telegram.PROVIDER, telegram.send, limit=telegram.LIMIT, check=checks.telegram),
         Sender(line.PROVIDER, line.send, deduplicates=True, check=checks.line),
-        Sender(webchat.PROVIDER, webchat.send, deduplicates=True),
+        Sender(webchat.PROVIDER, webchat.send, deduplicates=True, watermarks=True),
     )
 }
 

@@ -76,7 +76,7 @@ class Notifier:
                 account == "demo"
                 and provider in {"twilio-sms", "whatsapp", "webchat", "messenger", "instagram"}
             ),
-            watermarks=lambda provider: provider == "messenger",
+            watermarks=lambda provider: provider in {"messenger", "webchat"},
             clock=lambda: self.now,
         )
         self.sending = Sending(

@@ -157,3 +157,12 @@ async def test_a_crash_at_any_step_loses_no_watermark(database: Database, settin
         if not crashed:
             break
     assert crashes == step - 1 > 8
+
+
+async def test_a_visitor_has_read_what_was_written_before_even_if_it_is_stored_later(
+    notifier: Notifier,
+) -> None:
+    read = watermark(S.READ, 0, provider="webchat", to="visitor-1")
+    await notifier.receive(read)
+    await notifier.accept(reply("a", provider="webchat", to="visitor-1"))
+    assert notifier.published("a")[-1][1] == "read"

@@ -19,7 +19,7 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from schemas.common import BlobRef
-from schemas.inbound import DeliveryReported, MessageReceived, WebhookQuarantined
+from schemas.inbound import DeliveryReported, DeliveryWatermark, MessageReceived, WebhookQuarantined
 from schemas.signals import VisitorTyping
 from services.chassis import problems
 from services.chassis.accounts import Accounts
@@ -699,7 +699,7 @@ async def test_an_absent_store_is_503(stack: Stack) -> None:
     assert (await upload(stack, token, PNG)).status_code == 503
 
 
-@pytest.mark.parametrize("action", ["read", "rating"])
+@pytest.mark.parametrize("action", ["rating"])
 async def test_what_belongs_to_a_later_version_says_so(stack: Stack, action: str) -> None:
     token = (await stack.visitor())["token"]
     assert (await stack.say(token, {}, f"{CHAT}/{action}")).status_code == 501
@@ -721,6 +721,23 @@ async def test_a_visitor_who_types_is_told_to_the_feed_alone(settle: Settle) -> 
     assert (await stack.say(visitor["token"], {"typing": "maybe"}, f"{CHAT}/typing")).status_code == 422
     stack.log.down = True
     assert (await stack.say(visitor["token"], {}, f"{CHAT}/typing")).status_code == 503
+
+
+async def test_what_a_visitor_has_read_is_told_up_to_now_and_never_beyond(settle: Settle) -> None:
+    stack = settle()
+    visitor = await stack.visitor()
+    for body in ({}, {"up_to": "2025-12-31T23:00:00Z"}, {"up_to": "2999-01-01T00:00:00+01:00"}):
+        assert (await stack.say(visitor["token"], body, f"{CHAT}/read")).status_code == 204
+    words = [DeliveryWatermark.model_validate_json(record.value) for record in stack.log.records]
+    assert {record.topic for record in stack.log.records} == {"messages.delivery"}
+    assert [(each.data.status, each.data.up_to) for each in words] == [
+        ("read", NOW),
+        ("read", datetime(2025, 12, 31, 23, tzinfo=UTC)),
+        ("read", NOW),
+    ]
+    assert {each.personal.recipient.value for each in words} == {visitor["visitor_id"]}
+    assert (await stack.say(visitor["token"], {"up_to": "yesterday"}, f"{CHAT}/read")).status_code == 422
+    assert (await stack.client.post(f"{CHAT}/read", json={})).status_code == 401
 
 
 async def test_who_types_all_the_time_is_limited(stack: Stack) -> None:

@@ -102,7 +102,12 @@ def receipt(
 
 
 def watermark(
-    status: DeliveryStatus, up_to: float, *, seconds: float | None = None, to: str = "PSID1"
+    status: DeliveryStatus,
+    up_to: float,
+    *,
+    seconds: float | None = None,
+    provider: str = "messenger",
+    to: str = "PSID1",
 ) -> DeliveryWatermark:
     own = ids.derive("watermark", status, up_to, to)
     return DeliveryWatermark.model_validate(
@@ -112,14 +117,14 @@ def watermark(
             "correlation": own,
             "data": WatermarkData.model_validate(
                 {
-                    "provider": "messenger",
+                    "provider": provider,
                     "account": "demo",
                     "status": status,
                     "up_to": at(up_to),
                     "at": at(up_to if seconds is None else seconds),
                 }
             ),
-            "personal": WatermarkPersonal(recipient=Identifier(kind=IdentifierKind.MESSENGER, value=to)),
+            "personal": WatermarkPersonal(recipient=Identifier(kind=KINDS[provider], value=to)),
         }
     )
 
