@@ -15,6 +15,7 @@ from services.chassis.delivery import HANDLED, Delivery, Outcome
 from services.chassis.faults import is_transient
 from services.chassis.filetypes import safe_name, sniffed
 from services.chassis.logging import log
+from services.chassis.loops import told_to_end
 from services.ingest import metrics
 from services.ingest.attachments import GivenUp, Job, Later, Patience, Place, jobs, next_try
 from services.ingest.mail.message import attached
@@ -92,9 +93,11 @@ class Fetching:
     async def run(self) -> None:
         """Fetch until cancelled; what is then under way is left to be taken up at once by another."""
         try:
-            while True:
+            while not told_to_end():
                 self._news.clear()
                 await self._begin_what_is_due()
+                if told_to_end():
+                    break
                 try:
                     async with asyncio.timeout(self.settings.fetch_poll_seconds):
                         await self._news.wait()
