@@ -93,7 +93,8 @@ def _of_replies(deliveries: list[Delivery]) -> list[str]:
         event = each.replied.event
         if event.refused:
             offers = f", offered: {', '.join(each.replied.offers)}" if each.replied.offers else ""
-            words.append(f"{_PROBLEMS.get(event.refused, event.refused)}: not sent{offers}")
+            ended = "not sent" if each.replied.problem else each.status or "LOST"
+            words.append(f"{_PROBLEMS.get(event.refused, event.refused)}: {ended}{offers}")
         elif event.meets is not Mode.OK:
             code = (each.message or {}).get("error_code")
             ended = f"{each.status} ({code})" if code else each.status or "LOST"
