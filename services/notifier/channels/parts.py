@@ -32,9 +32,10 @@ async def one_by_one(means: Means, requests: Sequence[Request]) -> Sent:
 def _cut_off(outcome: Refused | Retry | Unknown, so_far: str) -> Exception:
     match outcome:
         case Refused():
-            return Refused(outcome.code, f"{so_far}; of the next: {outcome.detail}", outcome.kind)
+            detail = f"{so_far}; of the next: {outcome.detail}"
+            return Refused(outcome.code, detail, outcome.kind, partly=True)
         case Retry():
-            return Refused(outcome.code, f"{so_far}; the provider did not take the next", "rejected")
+            return Refused(outcome.code, f"{so_far}; the provider did not take the next", "rejected", partly=True)
         case Unknown():
             return Unknown(f"{so_far}; of the next: {outcome.detail}")
 

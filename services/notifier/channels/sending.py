@@ -30,13 +30,17 @@ class Sent:
 
 
 class Refused(Exception):  # noqa: N818  (an outcome, raised)
-    """The provider will not send this message; sending it again will not help."""
+    """The provider will not send this message; sending it again will not help.
 
-    def __init__(self, code: str, detail: str, kind: RefusalKind) -> None:
+    `partly`: some of it was taken, so it does not even wait for a broken account to be mended.
+    """
+
+    def __init__(self, code: str, detail: str, kind: RefusalKind, *, partly: bool = False) -> None:
         super().__init__(f"{kind} ({code})")
         self.code = code
         self.detail = detail
         self.kind: RefusalKind = kind
+        self.partly = partly
 
 
 def refused(code: object, kind: RefusalKind) -> Refused:
