@@ -35,7 +35,9 @@ def _cut_off(outcome: Refused | Retry | Unknown, so_far: str) -> Exception:
             detail = f"{so_far}; of the next: {outcome.detail}"
             return Refused(outcome.code, detail, outcome.kind, partly=True)
         case Retry():
-            return Refused(outcome.code, f"{so_far}; the provider did not take the next", "rejected", partly=True)
+            return Refused(
+                outcome.code, f"{so_far}; the provider did not take the next", "rejected", partly=True
+            )
         case Unknown():
             return Unknown(f"{so_far}; of the next: {outcome.detail}")
 

@@ -1,6 +1,7 @@
 """What all senders share: the outcomes, and how a request's fate is told from its failure."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -46,6 +47,12 @@ class Refused(Exception):  # noqa: N818  (an outcome, raised)
 def refused(code: object, kind: RefusalKind) -> Refused:
     """Return the refusal with words of ours."""
     return Refused(str(code), REFUSALS[kind], kind)
+
+
+def refused_for_size(most_bytes: int) -> Refused:
+    """Return the refusal of files that are too large together."""
+    detail = f"its files are larger together than {most_bytes // 1_000_000} MB; send them in parts"
+    return Refused("too_large", detail, "rejected")
 
 
 class Retry(Exception):  # noqa: N818  (an outcome, raised)
@@ -99,6 +106,27 @@ class NoFiles:
         raise refused("no file", "rejected")
 
 
+class Preparation(Protocol):
+    """Surrounds what must be done before the first request for the message: a failure in it sends nothing."""
+
+    def __call__(self) -> AbstractContextManager[None]:
+        """Give what is done inside its own time; it may be entered again inside."""
+
+    async def room(self, size: int, /) -> None:
+        """Wait until so many bytes may be held, until the message's end. Raises Refused for too many."""
+
+
+class NoLimit:
+    """Time and room for everything."""
+
+    def __call__(self) -> AbstractContextManager[None]:
+        """Do nothing."""
+        return nullcontext()
+
+    async def room(self, _size: int, /) -> None:
+        """Do nothing."""
+
+
 async def nobody_is_told(_provider_message_id: str, /) -> None:
     """For messages that are sent in one request."""
 
@@ -111,6 +139,7 @@ class Means:
     callback: str = ""
     """The URL for the provider's reports on this account's messages."""
     files: Files = field(default_factory=NoFiles)
+    preparing: Preparation = field(default_factory=NoLimit)
     took: Callable[[str], Awaitable[None]] = nobody_is_told
     """Told the provider's id of each part that was taken but the last, as soon as it is known."""
 
