@@ -149,9 +149,9 @@ class Sending:
             settings.send_timeout_seconds,
         )
 
-    async def _took(self, claimed: Send, provider_message_id: str) -> None:
+    async def _took(self, claimed: Send, provider_message_id: str, part: str) -> None:
         try:
-            await self.sends.note_part(claimed, provider_message_id)
+            await self.sends.note_part(claimed, provider_message_id, part)
         except Exception as error:  # noqa: BLE001  (the rest of the message matters more)
             log.warning("part_not_noted", account=claimed.source, error=type(error).__name__)
 

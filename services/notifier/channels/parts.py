@@ -21,7 +21,7 @@ async def one_by_one(means: Means, requests: Sequence[Request]) -> Sent:
         for request in requests[:-1]:
             part = await request()
             done += 1
-            await means.took(part.provider_message_id)
+            await means.took(part.provider_message_id, f"{done} of {len(requests)}")
         return await requests[-1]()
     except (Refused, Retry, Unknown) as outcome:
         if not done:

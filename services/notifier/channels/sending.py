@@ -127,7 +127,7 @@ class NoLimit:
         """Do nothing."""
 
 
-async def nobody_is_told(_provider_message_id: str, /) -> None:
+async def nobody_is_told(_provider_message_id: str, _part: str, /) -> None:
     """For messages that are sent in one request."""
 
 
@@ -140,8 +140,8 @@ class Means:
     """The URL for the provider's reports on this account's messages."""
     files: Files = field(default_factory=NoFiles)
     preparing: Preparation = field(default_factory=NoLimit)
-    took: Callable[[str], Awaitable[None]] = nobody_is_told
-    """Told the provider's id of each part that was taken but the last, as soon as it is known."""
+    took: Callable[[str, str], Awaitable[None]] = nobody_is_told
+    """Told at once of each part that was taken but the last: the provider's id, and which (`1 of 2`)."""
 
 
 class Send(Protocol):
