@@ -40,7 +40,7 @@ class Jobs(Protocol):
     """Keeps what is to be fetched, and what became of it."""
 
     async def add(self, jobs: Sequence[Job]) -> None:
-        """Remember those that are new."""
+        """Remember those that are new, and those that were not there yet when an earlier message told."""
 
     async def claim(self, now: datetime, lease: timedelta, busy: Sequence[str]) -> Job | None:
         """Give one that is due, of a provider that is not `busy`; it is due again after the lease."""

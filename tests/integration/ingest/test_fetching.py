@@ -12,8 +12,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from schemas.calls import CallStep
 from schemas.common import Attachment, BlobRef
-from schemas.ids import attachment_id
+from schemas.ids import attachment_id, recording_id
 from schemas.inbound import MessageReceived
 from services.chassis.accounts import Accounts
 from services.chassis.attachments import Attachments, File, State, agents
@@ -214,6 +215,35 @@ async def test_what_will_never_be_there_says_why(world: World, answer: httpx.Res
     await learn(fetching, came)
     async with running(fetching):
         assert (await world.until(came, State.REFUSED)).reason == reason
+
+
+async def test_a_recording_that_was_not_there_yet_is_asked_for_again_when_a_later_webhook_tells_of_it(
+    world: World,
+) -> None:
+    answers = iter([httpx.Response(404), httpx.Response(200, content=PNG)])
+    fetching = world.fetching(lambda _: next(answers))
+    plain = message(world, Attachment(url="https://cdn.example/RE1", media_id="RE1"), provider="twilio-voice")
+    early = plain.model_copy(
+        update={"data": plain.data.model_copy(update={"call": CallStep(call_id=uuid4())})}
+    )
+    name = str(recording_id(early.data.call.call_id, "RE1"))  # type: ignore[union-attr]  # set above
+
+    async def settled(state: State) -> None:
+        async with asyncio.timeout(10):
+            while (await world.attachments.find([name]))[name].state is not state:
+                await asyncio.sleep(0.01)
+
+    await learn(fetching, early)
+    await world.attachments.collection.update_one({"_id": name}, {"$set": {"attempts": 9}})
+    async with running(fetching):
+        await settled(State.REFUSED)
+        await learn(fetching, early)  # the same word again
+        assert (await world.attachments.find([name]))[name].reason == "not_found"
+        await world.pass_(60)
+        later = early.data.model_copy(update={"received_at": world.now})
+        await learn(fetching, early.model_copy(update={"id": uuid4(), "data": later}))
+        await settled(State.STORED)
+    assert (await world.attachments.find([name]))[name].reason is None
 
 
 async def test_an_attachment_without_any_place_and_one_of_a_lost_account_are_given_up(world: World) -> None:
