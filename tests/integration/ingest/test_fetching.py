@@ -246,13 +246,27 @@ async def test_a_recording_that_was_not_there_yet_is_asked_for_again_when_a_late
     assert (await world.attachments.find([name]))[name].reason is None
 
 
-async def test_an_attachment_without_any_place_and_one_of_a_lost_account_are_given_up(world: World) -> None:
-    fetching = world.fetching(lambda _: httpx.Response(500))
-    nowhere = sms(world, "", content_type="fallback")
-    gone = message(world, Attachment(url="https://cdn.example/1"), provider="nobody")
-    await learn(fetching, nowhere, gone)
+async def test_an_attachment_without_any_place_is_given_up(world: World) -> None:
+    fetching, nowhere = world.fetching(lambda _: httpx.Response(500)), sms(world, "", content_type="fallback")
+    await learn(fetching, nowhere)
     async with running(fetching):
         assert (await world.until(nowhere, State.REFUSED)).reason == "nothing_to_fetch"
+
+
+async def test_a_file_waits_for_an_account_that_is_not_loaded_yet(world: World) -> None:
+    fetching = world.fetching(lambda _: httpx.Response(200, content=PNG), fetch_limit_seconds=60)
+    known, fetching.accounts = fetching.accounts, Accounts([])
+    came = sms(world, "https://cdn.example/1")
+    gone = message(world, Attachment(url="https://cdn.example/2"), provider="nobody")
+    await learn(fetching, came, gone)
+    async with running(fetching):
+        async with asyncio.timeout(10):
+            while await world.attachments.collection.count_documents({"attempts": 0}):
+                await asyncio.sleep(0.01)
+        fetching.follow(known)
+        await world.pass_(20)
+        await world.until(came, State.STORED)
+        await world.pass_(60)
         assert (await world.until(gone, State.REFUSED)).reason == "no_account"
 
 
