@@ -1,5 +1,6 @@
 """Files that people send us: the body alone, or one part of a form."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ async def _of_form(request: Request, body: bytes) -> Upload:
     try:
         parser = MultiPartParser(request.headers, stream(), max_files=1, max_fields=_MOST_FIELDS)
         form = await parser.parse()
-    except (MultiPartException, KeyError, UnicodeDecodeError):
+    except (MultiPartException, KeyError, ValueError):  # ValueError: a charset that decodes nothing
         raise invalid("body", "is no form with one file") from None
     try:
         file = next((value for _, value in form.multi_items() if isinstance(value, UploadFile)), None)
@@ -91,7 +92,7 @@ async def keep(
     upload: Upload, *, file_id: UUID, owner: str, attachments: Attachments, settings: Settings, at: datetime
 ) -> File:
     """Store the file for its owner. Raises Problem 422 for a type that is not kept."""
-    kind = sniffed(upload.data, upload.content_type)
+    kind = await asyncio.to_thread(sniffed, upload.data, upload.content_type)
     if kind in refused_types(settings):
         raise invalid("file", f"files of the type {kind} are not taken")
     name = safe_name(upload.filename, kind, f"file-{str(file_id)[:8]}")

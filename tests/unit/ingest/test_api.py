@@ -663,6 +663,12 @@ async def test_a_visitor_cannot_send_anothers_file(stack: Stack) -> None:
     assert stack.log.records == []
 
 
+FORM = (
+    b"--x\r\nContent-Disposition: form-data; name=a; filename=..b..\r\n\r\nhello\r\n--x\r\n"
+    b"Content-Disposition: form-data; name=c\r\n\r\n\xff\r\n--x--\r\n"
+)
+
+
 @pytest.mark.parametrize(
     ("data", "headers", "status"),
     [
@@ -671,6 +677,7 @@ async def test_a_visitor_cannot_send_anothers_file(stack: Stack) -> None:
         (PNG * 100, {}, 413),
         (b"no form", {"content_type": "multipart/form-data; boundary=x"}, 422),
         (b"no form", {"content_type": "multipart/form-data"}, 422),
+        (FORM, {"content_type": "multipart/form-data; boundary=x; charset=undefined"}, 422),
         (b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--x--\r\n",
          {"content_type": "multipart/form-data; boundary=x"}, 422),
     ],
