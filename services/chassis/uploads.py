@@ -16,6 +16,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from services.chassis.attachments import Attachments, File, State
 from services.chassis.body import read_body
 from services.chassis.filetypes import safe_name, sniffed
+from services.chassis.idempotency import key_reused
 from services.chassis.overdue import Limit
 from services.chassis.problems import Problem, invalid
 from services.chassis.settings import Settings
@@ -91,15 +92,22 @@ def _name(request: Request) -> str | None:
 async def keep(
     upload: Upload, *, file_id: UUID, owner: str, attachments: Attachments, settings: Settings, at: datetime
 ) -> File:
-    """Store the file for its owner. Raises Problem 422 for a type that is not kept."""
+    """Store the file for its owner, once by its id: another file under a known one is a Problem 422.
+
+    So is a type that is not kept.
+    """
     kind = await asyncio.to_thread(sniffed, upload.data, upload.content_type)
     if kind in refused_types(settings):
         raise invalid("file", f"files of the type {kind} are not taken")
     name = safe_name(upload.filename, kind, f"file-{str(file_id)[:8]}")
     blob = await attachments.blobs.put(upload.data, kind, name)
     file = File(str(file_id), State.STORED, owner, kind, name, blob.size, blob)
-    await attachments.upload(file, at)
-    return file
+    known = await attachments.upload(file, at)
+    if known.blob and known.blob.ref != blob.ref:
+        await attachments.blobs.delete(blob.ref)
+        if known.blob.sha256 != blob.sha256:
+            raise key_reused()
+    return known
 
 
 def refused_types(settings: Settings) -> frozenset[str]:

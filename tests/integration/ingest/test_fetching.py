@@ -20,7 +20,9 @@ from services.chassis.accounts import Accounts
 from services.chassis.attachments import Attachments, File, State, agents
 from services.chassis.blobs import BlobStore, blob_store, contents, shared_database
 from services.chassis.delivery import HANDLED, Delivery
+from services.chassis.problems import Problem
 from services.chassis.settings import Settings
+from services.chassis.uploads import Upload, keep
 from services.ingest.fetching import Fetching
 from services.ingest.settings import IngestSettings
 from services.ingest.sources import Downloads
@@ -344,9 +346,42 @@ async def test_uploads_that_no_message_takes_are_forgotten(world: World) -> None
 
 async def test_an_upload_belongs_to_who_uploaded_it(world: World) -> None:
     file = await _upload(world, "a")
-    assert await world.attachments.own(agents("ana"), [file.id]) == [file]
-    assert await world.attachments.own(agents("ben"), [file.id]) is None
-    assert await world.attachments.own(agents("ana"), [file.id, str(uuid4())]) is None
+    assert await world.attachments.own(agents("ana"), [file.id], world.now) == [file]
+    assert await world.attachments.own(agents("ben"), [file.id], world.now) is None
+    assert await world.attachments.own(agents("ana"), [file.id, str(uuid4())], world.now) is None
+
+
+async def test_an_upload_that_is_being_sent_is_not_forgotten_meanwhile(world: World) -> None:
+    file, later = await _upload(world, "a"), world.now + timedelta(hours=23)
+    for who in ("ben", "ana"):
+        await world.attachments.own(agents(who), [file.id], later)
+        row = await world.attachments.collection.find_one({"_id": file.id})
+        assert row["unused_since"] == (later if who == "ana" else world.now)
+    assert await world.attachments.forget_unused(later) == 0
+    await world.attachments.use([file])
+    await world.attachments.own(agents("ana"), [file.id], later)  # a message has it: it stays
+    assert await world.attachments.forget_unused(later + timedelta(days=9)) == 0
+
+
+async def test_a_file_that_is_uploaded_again_under_its_id_is_kept_once(world: World) -> None:
+    name, settings = uuid4(), Settings()
+
+    async def again(data: bytes) -> File:
+        return await keep(
+            Upload(data, "image/png", "a.png"),
+            file_id=name,
+            owner=agents("ana"),
+            attachments=world.attachments,
+            settings=settings,
+            at=world.now,
+        )
+
+    first = await again(PNG)
+    assert await again(PNG) == first
+    with pytest.raises(Problem) as caught:
+        await again(b"another")
+    assert str(caught.value.body["type"]).endswith("key-reused")
+    assert [path.name for path in _files(world) if path.is_file()] == [_ref(first)]
 
 
 async def _upload(world: World, name: str) -> File:
