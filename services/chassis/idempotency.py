@@ -46,6 +46,23 @@ async def _response(answer: Answer, shown: Callable[[Answer], Awaitable[Answer]]
     return (await shown(answer) if shown is not None and succeeded else answer).response()
 
 
+def idempotency_key(request: Request) -> str | None:
+    """Return the request's key, if it has one. Raises Problem 422 for one that is none."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= _LONGEST_KEY:
+        raise Problem(
+            422, "Unprocessable Content", f"Idempotency-Key: must have 1 to {_LONGEST_KEY} characters"
+        )
+    return key
+
+
+def key_reused() -> Problem:
+    """Return the refusal of a key that came with another body before."""
+    return Problem(
+        422, "Unprocessable Content", "Idempotency-Key: already used with another body", kind="key-reused"
+    )
+
+
 class Commands:
     """Runs commands at most once per (caller, route, key)."""
 
@@ -75,13 +92,9 @@ class Commands:
         it ran, it runs again under the same id. Only answers below 500 are kept. Raises Problem 422
         for a key used with another body.
         """
-        key = request.headers.get("idempotency-key")
+        key = idempotency_key(request)
         if key is None:
             return await _response(await run(uuid4()), shown)
-        if not 0 < len(key) <= _LONGEST_KEY:
-            raise Problem(
-                422, "Unprocessable Content", f"Idempotency-Key: must have 1 to {_LONGEST_KEY} characters"
-            )
         route = f"{request.method} {request.url.path}"
         command = ids.command_id(subject, route, key)
         digest = hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
@@ -132,12 +145,7 @@ class Commands:
             if known is None:
                 return await self._claim(command, digest)
             if known["digest"] != digest:
-                raise Problem(
-                    422,
-                    "Unprocessable Content",
-                    "Idempotency-Key: already used with another body",
-                    kind="key-reused",
-                )
+                raise key_reused()
             if known["answer"] is not None:
                 return Answer(**known["answer"])
             if known["until"] <= now:

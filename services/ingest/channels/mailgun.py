@@ -26,6 +26,8 @@ from services.ingest.webhook import Arrival, BadItem, Field, Item, Nonce, Unread
 PROVIDER = "mailgun"
 _PROOF = frozenset({"timestamp", "token", "signature"})
 _LONGEST_PROOF = 200
+_MOST_EVENT_BYTES = 1_000_000
+"""Its events have a few kilobytes. The proof is in the body, so whatever is read for it is read unproven."""
 _STATUSES = {
     "accepted": DeliveryStatus.SENT,
     "delivered": DeliveryStatus.DELIVERED,
@@ -61,6 +63,8 @@ def nonce(webhook: Webhook) -> Nonce | None:
 
 def _proof(webhook: Webhook) -> tuple[str, str, str]:
     if webhook.content_type == "application/json":
+        if len(webhook.body) > _MOST_EVENT_BYTES:
+            raise BadItem("an event that is too large")
         given = mapping(mapping(read_json(webhook.body)).get("signature"))
         return text(given.get("timestamp")), text(given.get("token")), text(given.get("signature"))
     fields = _last(webhook.fields)
