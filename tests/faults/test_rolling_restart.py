@@ -17,8 +17,8 @@ from tests.system.shift import begin
 
 OFFERED = Bursts(messages=100, at_once=10, pause=0.1, twice=0.1)
 LEAST_A_SECOND = 15
-"""Two cores that restart services and carry the messages through all of them leave little for those who write:
-some 30 to 50 a second get out."""
+"""Two cores that restart services, and carry the messages through all of them, leave little for those who
+write: some 30 to 50 a second get out."""
 STOP_SECONDS = 25.0
 
 pytestmark = pytest.mark.timeout(400)
