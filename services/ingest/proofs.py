@@ -7,7 +7,7 @@ from typing import Protocol
 
 from services.chassis.accounts import Account
 from services.ingest.channels.registry import Provider
-from services.ingest.webhook import Nonce, Webhook
+from services.ingest.webhook import Nonce, Webhook, examined
 
 _AHEAD = timedelta(minutes=5)
 """How far the provider's clock may be before ours."""
@@ -41,14 +41,16 @@ class Proofs:
 
     async def with_certificate(self, row: Provider, webhook: Webhook, account: Account) -> Webhook:
         """Return the webhook with the certificate it names, if its provider signs with one."""
-        url = row.certificate_url(webhook, account) if row.certificate_url else None
+        if (asked := row.certificate_url) is None:
+            return webhook
+        url = await examined(webhook, lambda: asked(webhook, account))
         return replace(webhook, certificate=await self.certificates.get(url)) if url else webhook
 
     async def admits(self, row: Provider, webhook: Webhook, account: Account, now: datetime) -> bool:
         """Tell whether a verified webhook is no replay of a former one with another content."""
-        if row.nonce is None:
+        if (named := row.nonce) is None:
             return True
-        nonce = row.nonce(webhook)
+        nonce = await examined(webhook, lambda: named(webhook))
         if nonce is None or not self._is_recent(nonce, now):
             return False
         name = f"{account.provider}/{account.account}/{nonce.value}"
