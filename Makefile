@@ -46,8 +46,8 @@ send: $(LOCAL_READY) ## send a provider's webhook (CHANNEL=sms|whatsapp|messenge
 token: $(LOCAL_READY) ## print a token of AGENT (ana, ben, cleo, lea, adam), valid 12 hours
 	@exec $(LOCAL) -m deploy.local.token "$(AGENT)"
 
-demo: $(LOCAL_READY) ## play a recorded day and show what became of it
-	@exec $(LOCAL) -m deploy.local.demo
+demo: $(LOCAL_READY) ## play a recorded day and show what became of it (ARGS=--details: of every webhook and reply)
+	@exec $(LOCAL) -m deploy.local.demo $(ARGS)
 
 deadletters: $(RUNTIME) ## list, show, retry or drop what no service could handle (ARGS="list", KAFKA_BOOTSTRAP_SERVERS)
 	@exec $(BIN)/python -m services.chassis.deadletters $(ARGS)

@@ -41,6 +41,11 @@ class Answer:
         return JSONResponse(self.body, self.status, headers=self.headers)
 
 
+async def _response(answer: Answer, shown: Callable[[Answer], Awaitable[Answer]] | None) -> Response:
+    succeeded = answer.status < 400  # noqa: PLR2004  (HTTP's errors)
+    return (await shown(answer) if shown is not None and succeeded else answer).response()
+
+
 def idempotency_key(request: Request) -> str | None:
     """Return the request's key, if it has one. Raises Problem 422 for one that is none."""
     key = request.headers.get("idempotency-key")
@@ -72,9 +77,16 @@ class Commands:
         )
 
     async def once(
-        self, request: Request, subject: str, body: object, run: Callable[[UUID], Awaitable[Answer]]
+        self,
+        request: Request,
+        subject: str,
+        body: object,
+        run: Callable[[UUID], Awaitable[Answer]],
+        shown: Callable[[Answer], Awaitable[Answer]] | None = None,
     ) -> Response:
         """Answer the command, or again what it answered first.
+
+        `shown` adds to each answer of `run` what must not be kept here, as secrets.
 
         `run` gets the id from which all ids of its effects must be derived: when a crash hides whether
         it ran, it runs again under the same id. Only answers below 500 are kept. Raises Problem 422
@@ -82,15 +94,14 @@ class Commands:
         """
         key = idempotency_key(request)
         if key is None:
-            return (await run(uuid4())).response()
+            return await _response(await run(uuid4()), shown)
         route = f"{request.method} {request.url.path}"
         command = ids.command_id(subject, route, key)
         digest = hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
         known = await self._claim(command, digest)
         if known is not None:
-            return known.response()
-        answer = await self._run(command, run)
-        return answer.response()
+            return await _response(known, shown)
+        return await _response(await self._run(command, run), shown)
 
     async def _run(self, command: UUID, run: Callable[[UUID], Awaitable[Answer]]) -> Answer:
         try:

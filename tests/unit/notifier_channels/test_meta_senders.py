@@ -72,7 +72,7 @@ class Meta:
         )
         return await self.take_whole(what)
 
-    async def _told(self, provider_message_id: str, /) -> None:
+    async def _told(self, provider_message_id: str, _part: str, /) -> None:
         self.taken.append(provider_message_id)
 
     async def take_whole(self, what: MessageSend) -> Sent:
