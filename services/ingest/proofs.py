@@ -1,16 +1,24 @@
 """What it takes to prove some requests besides the request: a certificate, whether it was seen before."""
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from services.chassis.accounts import Account
 from services.ingest.channels.registry import Provider
-from services.ingest.webhook import Nonce, Webhook, examined
+from services.ingest.webhook import Nonce, Webhook
 
 _AHEAD = timedelta(minutes=5)
 """How far the provider's clock may be before ours."""
+_LARGE_BYTES = 262_144
+Result = TypeVar("Result")
+
+
+async def examined(webhook: Webhook, work: Callable[[], Result]) -> Result:
+    """Return what `work` makes of the webhook: of a large one beside the event loop."""
+    return work() if len(webhook.body) < _LARGE_BYTES else await asyncio.to_thread(work)
 
 
 class Certificates(Protocol):

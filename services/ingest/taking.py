@@ -19,8 +19,9 @@ from services.chassis.problems import Problem, unavailable
 from services.ingest import metrics
 from services.ingest.channels.registry import PROVIDERS, Provider
 from services.ingest.handlers import Intake, Taken
+from services.ingest.proofs import examined
 from services.ingest.settings import IngestSettings
-from services.ingest.webhook import Arrival, Webhook, examined
+from services.ingest.webhook import Arrival, Webhook
 
 _REASONS = {
     400: "aborted",

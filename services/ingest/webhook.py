@@ -1,11 +1,10 @@
 """What a provider module gets, and what it makes of it: plain values, no I/O."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Protocol, TypeVar
+from typing import Protocol
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -17,14 +16,6 @@ from services.ingest.multipart import MOST_PARTS, BadItem, Field, read_multipart
 from services.ingest.voice.menus import Menus
 
 __all__ = ["BadItem", "Field"]
-
-Result = TypeVar("Result")
-_LARGE_BYTES = 262_144
-
-
-async def examined(webhook: "Webhook", work: Callable[[], Result]) -> Result:
-    """Return what `work` makes of the webhook: of a large one beside the event loop."""
-    return work() if len(webhook.body) < _LARGE_BYTES else await asyncio.to_thread(work)
 
 
 def form_fields(text: str, errors: str = "replace") -> list[tuple[str, str]]:
