@@ -216,6 +216,7 @@ async def test_a_mail_may_have_40_mb_and_what_sns_carries_a_few_hundred_kb(
     [
         ("application/json", b"[" + b"[]," * 4_000_000 + b"[]]"),
         ("application/x-www-form-urlencoded", b"a=1&" * 3_000_000),
+        ("application/x-www-form-urlencoded", b"body-plain=" + b"%41" * 3_000_000),
     ],
 )
 async def test_what_mailgun_did_not_sign_costs_little(ingest: Ingest, kind: str, body: bytes) -> None:
