@@ -513,3 +513,8 @@ async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
     with pytest.raises(Unknown):
         await send("twilio-sms", lambda _: httpx.Response(201, content=parts()))
     assert given < 2 * ANSWER_BYTES
+
+
+async def test_an_id_that_no_store_would_keep_is_made_fit() -> None:
+    answer = httpx.Response(201, content=b'{"sid": "SM\\u0000\\ud800"}')
+    assert await send("twilio-sms", lambda _: answer) == Sent("SM\ufffd\ufffd")
