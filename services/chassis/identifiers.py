@@ -82,7 +82,9 @@ def _phone(value: str, region: str) -> str:
     dialled = f"+{value.lstrip()}" if value[:1] == " " and value.lstrip()[:1] != "+" else value
     number = _e164(dialled.strip(), region)
     # a number with zeros where its country dials one first loses one each time it is read
-    while (again := _e164(number, region)) != number:
+    for _ in number:
+        if (again := _e164(number, region)) == number:
+            break
         number = again
     return number
 
