@@ -19,6 +19,7 @@ from services.chassis.broker import KafkaPublisher
 from services.chassis.deadline import Deadline
 from services.chassis.delivery import Consumer
 from services.chassis.faults import is_transient
+from services.chassis.heads import BoundedHeads
 from services.chassis.logging import log
 from services.chassis.measured import Measured
 from services.chassis.mongo import Database, ping
@@ -130,6 +131,7 @@ def serve(build_app: Callable[[], FastAPI], settings: Settings) -> None:
             port=settings.port,
             log_config=None,
             access_log=False,
+            http=BoundedHeads,
             forwarded_allow_ips=settings.forwarded_allow_ips,
             timeout_graceful_shutdown=HTTP_DRAIN_SECONDS,
         )
