@@ -1,11 +1,12 @@
 # All set-up happens by itself: `make up` and `make test` need Python 3.11+, its venv module, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help up test check integration faults observability deploy-check image-steps bench demo send token deadletters accounts schemas settings dashboards manifests format clean
+.PHONY: help up test check integration faults observability deploy-check image-steps bench fuzz demo send token deadletters accounts schemas settings dashboards manifests format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
+FUZZER := $(VENV)/.fuzzer-installed
 KAFKA_TESTS := tests/integration/kafka_real
 # suites with a target of their own: they need servers, or take long
 PROMETHEUS_TESTS := tests/deploy/observed
@@ -36,6 +37,9 @@ $(RUNTIME): requirements/base.txt requirements/local.txt
 
 $(DEV): $(RUNTIME) requirements/dev.txt
 	@sh deploy/local/install.sh $(VENV) requirements/base.txt requirements/local.txt requirements/dev.txt && touch $@
+
+$(FUZZER): $(DEV) requirements/fuzz.txt
+	@sh deploy/local/install.sh $(VENV) requirements/fuzz.txt && touch $@
 
 up: $(RUNTIME) ## run everything on http://127.0.0.1:8080 (PORT, DATA_DIR)
 	@exec $(BIN)/python -m deploy.local.up
@@ -78,6 +82,9 @@ deploy-check: $(DEV) ## render the Kubernetes overlays and check them (needs kub
 
 bench: $(DEV) ## measure against controls on a real Apache Kafka, into .local/bench (ARGS="ingest --scale full")
 	$(BIN)/python -m tests.bench $(ARGS)
+
+fuzz: $(FUZZER) ## hostile inputs for every parser, FUZZ_SECONDS each (60); what fails stays in .local/fuzz (ARGS="telegram")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: $(DEV) ## lint, format, types, imports, generated files
 	$(BIN)/ruff check

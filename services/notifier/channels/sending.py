@@ -9,6 +9,7 @@ import httpx
 from schemas.common import Attachment
 from schemas.outbound import MessageSend
 from services.chassis.accounts import Account, AccountsError
+from services.chassis.text import PROVIDER_ID_CHARACTERS, clean
 
 RefusalKind = Literal["invalid_recipient", "opted_out", "outside_window", "account_broken", "rejected"]
 
@@ -24,9 +25,19 @@ REFUSALS: Mapping[RefusalKind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The provider accepted the message under this id."""
+    """The provider accepted the message under this id.
+
+    Whatever it sends is made fit to store, as ingest does with the same id in receipts. Raises Unknown
+    when nothing is left of it.
+    """
 
     provider_message_id: str
+
+    def __post_init__(self) -> None:
+        fit = clean(self.provider_message_id).strip()[:PROVIDER_ID_CHARACTERS]
+        if not fit:
+            raise Unknown("accepted, but without a message id")
+        object.__setattr__(self, "provider_message_id", fit)
 
 
 class Refused(Exception):  # noqa: N818  (an outcome, raised)
