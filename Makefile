@@ -1,12 +1,12 @@
 # All set-up happens by itself: `make up` and `make test` need Python 3.11+, its venv module, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help up test check integration faults observability deploy-check image-steps bench fuzz demo send token deadletters accounts schemas settings dashboards manifests format clean
+.PHONY: help up test check integration faults observability deploy-check image-steps fuzz bench demo send token deadletters accounts schemas settings dashboards manifests format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
-FUZZER := $(VENV)/.fuzzer-installed
+FUZZ := $(VENV)/.fuzz-installed
 KAFKA_TESTS := tests/integration/kafka_real
 # suites with a target of their own: they need servers, or take long
 PROMETHEUS_TESTS := tests/deploy/observed
@@ -38,8 +38,8 @@ $(RUNTIME): requirements/base.txt requirements/local.txt
 $(DEV): $(RUNTIME) requirements/dev.txt
 	@sh deploy/local/install.sh $(VENV) requirements/base.txt requirements/local.txt requirements/dev.txt && touch $@
 
-$(FUZZER): $(DEV) requirements/fuzz.txt
-	@sh deploy/local/install.sh $(VENV) requirements/fuzz.txt && touch $@
+$(FUZZ): $(DEV) requirements/fuzz.txt
+	@sh deploy/local/install.sh $(VENV) requirements/base.txt requirements/local.txt requirements/dev.txt requirements/fuzz.txt && touch $@
 
 up: $(RUNTIME) ## run everything on http://127.0.0.1:8080 (PORT, DATA_DIR)
 	@exec $(BIN)/python -m deploy.local.up
@@ -50,8 +50,8 @@ send: $(LOCAL_READY) ## send a provider's webhook (CHANNEL=sms|whatsapp|messenge
 token: $(LOCAL_READY) ## print a token of AGENT (ana, ben, cleo, lea, adam), valid 12 hours
 	@exec $(LOCAL) -m deploy.local.token "$(AGENT)"
 
-demo: $(LOCAL_READY) ## play a recorded day and show what became of it
-	@exec $(LOCAL) -m deploy.local.demo
+demo: $(LOCAL_READY) ## play a recorded day and show what became of it (ARGS=--details: of every webhook and reply)
+	@exec $(LOCAL) -m deploy.local.demo $(ARGS)
 
 deadletters: $(RUNTIME) ## list, show, retry or drop what no service could handle (ARGS="list", KAFKA_BOOTSTRAP_SERVERS)
 	@exec $(BIN)/python -m services.chassis.deadletters $(ARGS)
@@ -80,11 +80,11 @@ image-steps: $(DEV) ## perform the image's steps in a clean environment and star
 deploy-check: $(DEV) ## render the Kubernetes overlays and check them (needs kubectl or kustomize)
 	$(BIN)/pytest -q $(K8S_TESTS) $(ARGS)
 
+fuzz: $(FUZZ) ## feed parsers whatever breaks them (FUZZ_SECONDS=60 a target, ARGS="a target's name")
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 bench: $(DEV) ## measure against controls on a real Apache Kafka, into .local/bench (ARGS="ingest --scale full")
 	$(BIN)/python -m tests.bench $(ARGS)
-
-fuzz: $(FUZZER) ## hostile inputs for every parser, FUZZ_SECONDS each (60); what fails stays in .local/fuzz (ARGS="telegram")
-	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: $(DEV) ## lint, format, types, imports, generated files
 	$(BIN)/ruff check

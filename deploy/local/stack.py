@@ -67,6 +67,11 @@ class Stack:
         """Where it is reached on this machine."""
         return f"http://{LOCAL_HOST}:{self.port}"
 
+    @property
+    def providers(self) -> str:
+        """Where the services find the simulated providers."""
+        return os.environ.get("PROVIDER_API_BASE") or f"{self.url}/dev/providers"
+
     def agents(self) -> dict[str, Agent]:
         """Return the people of `agents.yaml` by id; raises StackError."""
         try:

@@ -50,13 +50,18 @@ def path(account: Account, *more: str) -> str:
     return "/".join(("/ingest/v1", account.provider, quote(account.account), *more))
 
 
-def sms(account: Account, public_url: str, sender: str, text: str, sid: str) -> Webhook:
-    """Return an incoming SMS, as Twilio posts it. `public_url` is the base of the signed URL."""
+def sms(
+    account: Account, public_url: str, sender: str, text: str, sid: str, pictures: Sequence[str] = ()
+) -> Webhook:
+    """Return an incoming SMS, as Twilio posts it, or an MMS with the URLs of its pictures.
+
+    `public_url` is the base of the signed URL.
+    """
     params = [
         ("ToCountry", "US"),
         ("ToState", ""),
         ("SmsMessageSid", sid),
-        ("NumMedia", "0"),
+        ("NumMedia", str(len(pictures))),
         ("ToCity", ""),
         ("FromZip", ""),
         ("SmsSid", sid),
@@ -73,6 +78,8 @@ def sms(account: Account, public_url: str, sender: str, text: str, sid: str) -> 
         ("From", sender),
         ("ApiVersion", "2010-04-01"),
     ]
+    for number, url in enumerate(pictures):
+        params += [(f"MediaUrl{number}", url), (f"MediaContentType{number}", "image/png")]
     return _twilio(account, public_url, params)
 
 
@@ -199,8 +206,21 @@ def chat_session(account: Account, claims: Json) -> Webhook:
     )
 
 
-def chat_message(account: Account, token: str, text: str, client_id: str) -> Webhook:
-    """Return what a visitor writes."""
+def chat_message(
+    account: Account, token: str, text: str, client_id: str, attachments: Sequence[str] = ()
+) -> Webhook:
+    """Return what a visitor writes; `attachments` are ids of what they uploaded."""
+    content = {"client_id": client_id, "text": text, "attachments": [{"id": each} for each in attachments]}
+    return chat_sign(account, token, "messages", content)
+
+
+def chat_sign(account: Account, token: str, what: str, content: Json) -> Webhook:
+    """Return anything else that a visitor's browser tells: `typing`, `read`."""
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
-    body = json.dumps({"client_id": client_id, "text": text}).encode()
-    return Webhook(path(account, "messages"), headers, body)
+    return Webhook(path(account, what), headers, json.dumps(content).encode())
+
+
+def chat_upload(account: Account, token: str, data: bytes, content_type: str) -> Webhook:
+    """Return a visitor's file; its answer holds `id`."""
+    headers = {"Content-Type": content_type, "Authorization": f"Bearer {token}"}
+    return Webhook(path(account, "attachments"), headers, data)

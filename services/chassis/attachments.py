@@ -94,15 +94,23 @@ class Attachments:
         rows = self.collection.find({"_id": {"$in": wanted}}, {"job": 0})
         return {row["_id"]: file_of(row) async for row in rows}
 
-    async def upload(self, file: File, at: datetime) -> None:
-        """Remember an uploaded file; one that is known stays as it is."""
+    async def upload(self, file: File, at: datetime) -> File:
+        """Remember an uploaded file; return it, or the one that is known by its id, which stays."""
         fields = {name: value for name, value in document_of(file).items() if name != "_id"}
-        await self.collection.update_one(
+        known = await self.collection.find_one_and_update(
             {"_id": file.id}, {"$setOnInsert": {**fields, "unused_since": at}}, upsert=True
         )
+        return file if known is None else file_of(known)
 
-    async def own(self, owner: str, ids: Sequence[str]) -> list[File] | None:
-        """Return the owner's uploads in the order asked for; None when one is not theirs."""
+    async def own(self, owner: str, ids: Sequence[str], at: datetime) -> list[File] | None:
+        """Return the owner's uploads in the order asked for; None when one is not theirs.
+
+        Those that no message has are not forgotten for as long from `at` as from their upload.
+        """
+        await self.collection.update_many(
+            {"_id": {"$in": list(ids)}, "owner": owner, "unused_since": {"$lt": at}},
+            {"$set": {"unused_since": at}},
+        )
         found = await self.find(ids)
         files = [found[each] for each in ids if each in found and found[each].owner == owner]
         return files if len(files) == len(ids) else None

@@ -41,6 +41,28 @@ class Answer:
         return JSONResponse(self.body, self.status, headers=self.headers)
 
 
+async def _response(answer: Answer, shown: Callable[[Answer], Awaitable[Answer]] | None) -> Response:
+    succeeded = answer.status < 400  # noqa: PLR2004  (HTTP's errors)
+    return (await shown(answer) if shown is not None and succeeded else answer).response()
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Return the request's key, if it has one. Raises Problem 422 for one that is none."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= _LONGEST_KEY:
+        raise Problem(
+            422, "Unprocessable Content", f"Idempotency-Key: must have 1 to {_LONGEST_KEY} characters"
+        )
+    return key
+
+
+def key_reused() -> Problem:
+    """Return the refusal of a key that came with another body before."""
+    return Problem(
+        422, "Unprocessable Content", "Idempotency-Key: already used with another body", kind="key-reused"
+    )
+
+
 class Commands:
     """Runs commands at most once per (caller, route, key)."""
 
@@ -55,29 +77,31 @@ class Commands:
         )
 
     async def once(
-        self, request: Request, subject: str, body: object, run: Callable[[UUID], Awaitable[Answer]]
+        self,
+        request: Request,
+        subject: str,
+        body: object,
+        run: Callable[[UUID], Awaitable[Answer]],
+        shown: Callable[[Answer], Awaitable[Answer]] | None = None,
     ) -> Response:
         """Answer the command, or again what it answered first.
+
+        `shown` adds to each answer of `run` what must not be kept here, as secrets.
 
         `run` gets the id from which all ids of its effects must be derived: when a crash hides whether
         it ran, it runs again under the same id. Only answers below 500 are kept. Raises Problem 422
         for a key used with another body.
         """
-        key = request.headers.get("idempotency-key")
+        key = idempotency_key(request)
         if key is None:
-            return (await run(uuid4())).response()
-        if not 0 < len(key) <= _LONGEST_KEY:
-            raise Problem(
-                422, "Unprocessable Content", f"Idempotency-Key: must have 1 to {_LONGEST_KEY} characters"
-            )
+            return await _response(await run(uuid4()), shown)
         route = f"{request.method} {request.url.path}"
         command = ids.command_id(subject, route, key)
         digest = hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
         known = await self._claim(command, digest)
         if known is not None:
-            return known.response()
-        answer = await self._run(command, run)
-        return answer.response()
+            return await _response(known, shown)
+        return await _response(await self._run(command, run), shown)
 
     async def _run(self, command: UUID, run: Callable[[UUID], Awaitable[Answer]]) -> Answer:
         try:
@@ -121,12 +145,7 @@ class Commands:
             if known is None:
                 return await self._claim(command, digest)
             if known["digest"] != digest:
-                raise Problem(
-                    422,
-                    "Unprocessable Content",
-                    "Idempotency-Key: already used with another body",
-                    kind="key-reused",
-                )
+                raise key_reused()
             if known["answer"] is not None:
                 return Answer(**known["answer"])
             if known["until"] <= now:

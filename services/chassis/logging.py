@@ -78,3 +78,5 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
     root.setLevel(logging.WARNING)
     # aiokafka reports every reconnect as an error while a broker is away; readiness and metrics say it once
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # it warns about whatever is wrong in a form, which anybody may send; the answer says it
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)

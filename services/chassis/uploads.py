@@ -1,5 +1,6 @@
 """Files that people send us: the body alone, or one part of a form."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from services.chassis.attachments import Attachments, File, State
 from services.chassis.body import read_body
 from services.chassis.filetypes import safe_name, sniffed
+from services.chassis.idempotency import key_reused
 from services.chassis.overdue import Limit
 from services.chassis.problems import Problem, invalid
 from services.chassis.settings import Settings
@@ -63,7 +65,7 @@ async def _of_form(request: Request, body: bytes) -> Upload:
     try:
         parser = MultiPartParser(request.headers, stream(), max_files=1, max_fields=_MOST_FIELDS)
         form = await parser.parse()
-    except (MultiPartException, KeyError, UnicodeDecodeError):
+    except (MultiPartException, KeyError, ValueError):  # ValueError: a charset that decodes nothing
         raise invalid("body", "is no form with one file") from None
     try:
         file = next((value for _, value in form.multi_items() if isinstance(value, UploadFile)), None)
@@ -90,15 +92,22 @@ def _name(request: Request) -> str | None:
 async def keep(
     upload: Upload, *, file_id: UUID, owner: str, attachments: Attachments, settings: Settings, at: datetime
 ) -> File:
-    """Store the file for its owner. Raises Problem 422 for a type that is not kept."""
-    kind = sniffed(upload.data, upload.content_type)
+    """Store the file for its owner, once by its id: another file under a known one is a Problem 422.
+
+    So is a type that is not kept.
+    """
+    kind = await asyncio.to_thread(sniffed, upload.data, upload.content_type)
     if kind in refused_types(settings):
         raise invalid("file", f"files of the type {kind} are not taken")
     name = safe_name(upload.filename, kind, f"file-{str(file_id)[:8]}")
     blob = await attachments.blobs.put(upload.data, kind, name)
     file = File(str(file_id), State.STORED, owner, kind, name, blob.size, blob)
-    await attachments.upload(file, at)
-    return file
+    known = await attachments.upload(file, at)
+    if known.blob and known.blob.ref != blob.ref:
+        await attachments.blobs.delete(blob.ref)
+        if known.blob.sha256 != blob.sha256:
+            raise key_reused()
+    return known
 
 
 def refused_types(settings: Settings) -> frozenset[str]:

@@ -129,9 +129,9 @@ def _words(parts: Parts) -> APIRouter:
     async def reply(request: Request, caller: Agent, conversation_id: str, body: ReplyInput) -> Response:
         async def run(command: UUID) -> Answer:
             found = await parts.access.conversation(caller, conversation_id)
-            wanted = await _wanted(parts, caller, body)
-            message = await parts.commands.reply(found, caller, command, wanted)
-            return Answer(202, {"message_id": str(message)})
+            return await _sent(
+                parts, caller, body, lambda wanted: parts.commands.reply(found, caller, command, wanted)
+            )
 
         return await parts.once.once(request, caller.subject, body.model_dump(mode="json"), run)
 
@@ -141,9 +141,12 @@ def _words(parts: Parts) -> APIRouter:
             await parts.access.customer(caller, customer_id)
             own = await parts.access.inboxes(caller)
             seen = [inbox for name, inbox in parts.inboxes.items() if own is None or name in own]
-            wanted = await _wanted(parts, caller, body)
-            sent = await parts.commands.message(customer_id, caller, command, wanted, seen)
-            return Answer(202, {"message_id": str(sent)})
+            return await _sent(
+                parts,
+                caller,
+                body,
+                lambda wanted: parts.commands.message(customer_id, caller, command, wanted, seen),
+            )
 
         return await parts.once.once(request, caller.subject, body.model_dump(mode="json"), run)
 
@@ -159,9 +162,14 @@ def _words(parts: Parts) -> APIRouter:
     return router
 
 
-async def _wanted(parts: Parts, caller: Principal, body: ReplyInput) -> Reply:
+async def _sent(
+    parts: Parts, caller: Principal, body: ReplyInput, send: Callable[[Reply], Awaitable[UUID]]
+) -> Answer:
+    """Send it, and keep its files for good once it is sent; a repeat of the command does so again."""
     files = await parts.files.uploaded(caller, [str(each.id) for each in body.attachments])
-    return replace(body.wanted, attachments=tuple(file.attachment() for file in files))
+    message = await send(replace(body.wanted, attachments=tuple(file.attachment() for file in files)))
+    await parts.files.attachments.use(files)
+    return Answer(202, {"message_id": str(message)})
 
 
 def _signals(parts: Parts) -> APIRouter:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from schemas import ids
 from services.chassis.attachments import Attachments, File, State, agents, visitors
 from services.chassis.auth import Agent, Caller, Principal, Visitor
-from services.chassis.clock import Clock
+from services.chassis.clock import Clock, utc_now
 from services.chassis.idempotency import Answer
 from services.chassis.idempotency import Commands as Once
 from services.chassis.mongo import Document
@@ -24,8 +24,11 @@ from services.conversation.store import Store
 class Files:
     """Answers who may see a file from the timeline: a file is seen with its message."""
 
-    def __init__(self, attachments: Attachments, store: Store, access: Access) -> None:
+    def __init__(
+        self, attachments: Attachments, store: Store, access: Access, clock: Clock = utc_now
+    ) -> None:
         self.attachments = attachments
+        self._clock = clock
         self._store = store
         self._access = access
 
@@ -56,11 +59,12 @@ class Files:
             await self._access.customer(caller, row["home"])
 
     async def uploaded(self, caller: Principal, attachment_ids: Sequence[str]) -> list[File]:
-        """Return the caller's own uploads, kept for good from now on. Raises Problem 422."""
-        found = await self.attachments.own(agents(caller.subject), attachment_ids)
+        """Return the caller's own uploads; `use` keeps them once a message has them. Raises Problem 422."""
+        if not attachment_ids:
+            return []
+        found = await self.attachments.own(agents(caller.subject), attachment_ids, self._clock())
         if found is None:
             raise invalid("attachments", "must be ids of files that you have uploaded")
-        await self.attachments.use(found)
         return found
 
     async def described(self, page: dict[str, Any]) -> dict[str, Any]:

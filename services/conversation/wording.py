@@ -53,8 +53,8 @@ class Wordings:
         try:
             content = await asyncio.to_thread(_read, self._path)
             if content != self._content:
-                known = await asyncio.to_thread(_parse, self._path, content)
-                self._content, self._known = content, known
+                self._content = content  # one that cannot be used is told of once
+                self._known = await asyncio.to_thread(_parse, self._path, content)
         except AccountsError as error:
             log.warning("accounts_not_taken_over", error=str(error))
 

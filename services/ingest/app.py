@@ -4,7 +4,6 @@ from datetime import timedelta
 from functools import partial
 from uuid import uuid4
 
-import httpx
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
@@ -17,7 +16,8 @@ from services.chassis.inboxes import load_inboxes
 from services.chassis.logging import log
 from services.chassis.loops import every
 from services.chassis.mongo import connect
-from services.chassis.outside import outside_client
+from services.chassis.outside import SILENCE_SECONDS, outside_client
+from services.chassis.provider_client import provider_client
 from services.chassis.service import Service, build
 from services.chassis.uploads import refused_types
 from services.ingest import api, webchat_api
@@ -47,14 +47,14 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     publisher = KafkaPublisher(settings, "ingest")
     store = MongoVisitors(database)
     nonces = MongoNonces(database)
-    client = httpx.AsyncClient(timeout=settings.certificate_timeout_seconds, trust_env=False)
+    client = provider_client(settings.certificate_timeout_seconds)
     certificates = SnsCertificates(client, clock, settings.sns_base_url)
     proofs = Proofs(certificates, nonces, timedelta(seconds=settings.nonce_lifetime_seconds))
     intake = Intake(accounts.accounts, publisher, blobs, clock, uuid4, proofs, menus_of(settings))
     accounts.follow(intake.learn)
     taking = Taking(intake, settings)
     visitors = Visitors(store, timedelta(days=settings.visitor_lifetime_days), random_visitor_id)
-    outside, providers = outside_client(settings), httpx.AsyncClient(trust_env=False)
+    outside, providers = outside_client(settings), provider_client(SILENCE_SECONDS)
     jobs = FetchJobs(attachments)
     fetching = Fetching(
         jobs,

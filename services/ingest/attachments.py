@@ -49,11 +49,17 @@ class GivenUp(Exception):  # noqa: N818  (an outcome, raised)
 
 
 class Later(Exception):  # noqa: N818  (an outcome, raised)
-    """Not now; try again, after `after_seconds` if the provider says so."""
+    """Not now; try again, after `after_seconds` if the provider says so.
 
-    def __init__(self, cause: str, after_seconds: float | None = None) -> None:
+    `reason`, one of `attachments.REASONS`, is why the file is not there when patience ends.
+    """
+
+    def __init__(
+        self, cause: str, after_seconds: float | None = None, *, reason: str = "unavailable"
+    ) -> None:
         super().__init__(cause)
         self.after_seconds = after_seconds
+        self.reason = reason
 
 
 def jobs(message: MessageReceived, looked_up: frozenset[str]) -> Iterator[Job]:
@@ -111,6 +117,7 @@ def next_try(job: Job, now: datetime, patience: Patience, after_seconds: float |
     """
     wait = min(patience.first * 2 ** min(job.attempts - 1, 20), patience.most)
     if after_seconds is not None:
-        wait = min(max(wait, timedelta(seconds=after_seconds)), patience.most)
+        asked = min(after_seconds, patience.most.total_seconds())  # whatever number a provider writes
+        wait = max(wait, timedelta(seconds=asked))
     due = now + wait
     return due if due - job.created_at <= patience.limit else None

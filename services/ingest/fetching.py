@@ -15,6 +15,7 @@ from services.chassis.delivery import HANDLED, Delivery, Outcome
 from services.chassis.faults import is_transient
 from services.chassis.filetypes import safe_name, sniffed
 from services.chassis.logging import log
+from services.chassis.loops import told_to_end
 from services.ingest import metrics
 from services.ingest.attachments import GivenUp, Job, Later, Patience, Place, jobs, next_try
 from services.ingest.mail.message import attached
@@ -39,7 +40,7 @@ class Jobs(Protocol):
     """Keeps what is to be fetched, and what became of it."""
 
     async def add(self, jobs: Sequence[Job]) -> None:
-        """Remember those that are new."""
+        """Remember those that are new, and those that were not there yet when an earlier message told."""
 
     async def claim(self, now: datetime, lease: timedelta, busy: Sequence[str]) -> Job | None:
         """Give one that is due, of a provider that is not `busy`; it is due again after the lease."""
@@ -92,9 +93,11 @@ class Fetching:
     async def run(self) -> None:
         """Fetch until cancelled; what is then under way is left to be taken up at once by another."""
         try:
-            while True:
+            while not told_to_end():
                 self._news.clear()
                 await self._begin_what_is_due()
+                if told_to_end():
+                    break
                 try:
                     async with asyncio.timeout(self.settings.fetch_poll_seconds):
                         await self._news.wait()
@@ -143,13 +146,13 @@ class Fetching:
 
     async def settle(self, job: Job) -> str:
         """Return what became of one try: `stored`, `postponed` or `refused`."""
-        after: float | None = None
+        after, reason = None, "unavailable"
         try:
             return await self._keep(job, await self._fetched(job))
         except GivenUp as given_up:
             return await self._refuse(job, given_up.reason)
         except Later as later:
-            after = later.after_seconds
+            after, reason = later.after_seconds, later.reason
         except Exception as error:  # noqa: BLE001  (whatever it is, it ends when the patience does)
             log.warning(
                 "fetch_failed",
@@ -159,7 +162,7 @@ class Fetching:
             )
         due = next_try(job, self.clock(), self._patience, after)
         if due is None:
-            return await self._refuse(job, "unavailable")
+            return await self._refuse(job, reason)
         await self.jobs.postpone(job, due)
         return "postponed"
 
@@ -170,7 +173,7 @@ class Fetching:
             return Downloaded(await self._of_our_own(job))
         account = self.accounts.find(job.provider, job.account)
         if account is None:
-            raise GivenUp("no_account")
+            raise Later("no account", reason="no_account")  # this replica may not have read of it yet
         return await self.downloads.fetch(account, job)
 
     async def _of_our_own(self, job: Job) -> bytes:

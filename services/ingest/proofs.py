@@ -1,9 +1,10 @@
 """What it takes to prove some requests besides the request: a certificate, whether it was seen before."""
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from services.chassis.accounts import Account
 from services.ingest.channels.registry import Provider
@@ -11,6 +12,13 @@ from services.ingest.webhook import Nonce, Webhook
 
 _AHEAD = timedelta(minutes=5)
 """How far the provider's clock may be before ours."""
+_LARGE_BYTES = 262_144
+Result = TypeVar("Result")
+
+
+async def examined(webhook: Webhook, work: Callable[[], Result]) -> Result:
+    """Return what `work` makes of the webhook: of a large one beside the event loop."""
+    return work() if len(webhook.body) < _LARGE_BYTES else await asyncio.to_thread(work)
 
 
 class Certificates(Protocol):
@@ -41,14 +49,16 @@ class Proofs:
 
     async def with_certificate(self, row: Provider, webhook: Webhook, account: Account) -> Webhook:
         """Return the webhook with the certificate it names, if its provider signs with one."""
-        url = row.certificate_url(webhook, account) if row.certificate_url else None
+        if (asked := row.certificate_url) is None:
+            return webhook
+        url = await examined(webhook, lambda: asked(webhook, account))
         return replace(webhook, certificate=await self.certificates.get(url)) if url else webhook
 
     async def admits(self, row: Provider, webhook: Webhook, account: Account, now: datetime) -> bool:
         """Tell whether a verified webhook is no replay of a former one with another content."""
-        if row.nonce is None:
+        if (named := row.nonce) is None:
             return True
-        nonce = row.nonce(webhook)
+        nonce = await examined(webhook, lambda: named(webhook))
         if nonce is None or not self._is_recent(nonce, now):
             return False
         name = f"{account.provider}/{account.account}/{nonce.value}"

@@ -33,6 +33,20 @@ class IngestSettings(Settings):
     webchat_uploads_per_minute: float = Field(
         10, gt=0, description="files a chat visitor may upload a minute after that"
     )
+    webchat_address_uploads_burst: int = Field(
+        100, gt=0, description="files that may be uploaded from one address at once, whoever the visitors are"
+    )
+    webchat_address_uploads_per_minute: float = Field(
+        60, gt=0, description="files that may be uploaded from one address a minute after that"
+    )
+    webchat_address_upload_bytes_burst: int = Field(
+        200_000_000, gt=0, description="bytes of files that may be uploaded from one address at once"
+    )
+    webchat_address_upload_bytes_per_minute: float = Field(
+        100_000_000,
+        gt=0,
+        description="bytes of files that may be uploaded from one address a minute after that",
+    )
     body_timeout_seconds: float = Field(
         30.0, gt=0, description="longest time a sender may take to send a request's body"
     )

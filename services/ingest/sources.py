@@ -135,8 +135,8 @@ def _meaning(answer: httpx.Response, *, early: bool, looked_up: bool = False) ->
         return Later(str(status), float(after) if after.isascii() and after.isdigit() else None)
     if status in (404, 410):
         return Later(str(status)) if early else GivenUp("expired" if looked_up else "not_found")
-    if status in (401, 403) and looked_up:
-        return Later(str(status))  # our token may be about to be changed
+    if status in (401, 403) and (looked_up or "authorization" in answer.request.headers):
+        return Later(str(status))  # our secret may be about to be changed
     return GivenUp("expired")
 
 

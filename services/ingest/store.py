@@ -76,14 +76,14 @@ class FetchJobs:
     """Files to fetch, in the shared collection `attachments`; see fetching.Jobs.
 
     `due` is there as long as the file is pending. A claim moves it to the end of the lease, so what a
-    replica leaves behind comes up by itself.
+    replica leaves behind comes up by itself. `told_at` is when the message came that the job is of.
     """
 
     def __init__(self, attachments: Attachments) -> None:
         self._collection = attachments.collection
 
     async def add(self, jobs: Sequence[Job]) -> None:
-        """Remember those that are new."""
+        """Remember those that are new, and those that were not there yet when an earlier message told."""
         operations = []
         for job in jobs:
             file = File(job.id, State.PENDING, "message", job.content_type, job.filename)
@@ -91,6 +91,7 @@ class FetchJobs:
             known: dict[str, Any] = {
                 **fields,
                 "due": job.created_at,
+                "told_at": job.created_at,
                 "provider": job.provider,
                 "attempts": 0,
                 "job": {
@@ -101,7 +102,11 @@ class FetchJobs:
                     "created_at": job.created_at,
                 },
             }
-            operations.append(UpdateOne({"_id": job.id}, {"$setOnInsert": known}, upsert=True))
+            came_too_early = {"_id": job.id, "reason": "not_found", "told_at": {"$lt": job.created_at}}
+            operations += [
+                UpdateOne({"_id": job.id}, {"$setOnInsert": known}, upsert=True),
+                UpdateOne(came_too_early, {"$set": known}),
+            ]
         await bulk(self._collection, operations)
 
     async def claim(self, now: datetime, lease: timedelta, busy: Sequence[str]) -> Job | None:

@@ -1,6 +1,5 @@
 """Takes a webhook: read, verify, publish, answer. What routes and the front have in common."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import cache
@@ -20,6 +19,7 @@ from services.chassis.problems import Problem, unavailable
 from services.ingest import metrics
 from services.ingest.channels.registry import PROVIDERS, Provider
 from services.ingest.handlers import Intake, Taken
+from services.ingest.proofs import examined
 from services.ingest.settings import IngestSettings
 from services.ingest.webhook import Arrival, Webhook
 
@@ -34,8 +34,6 @@ _REASONS = {
     429: "limited",
     503: "unavailable",
 }
-_LARGE_BYTES = 262_144
-"""A larger body is verified beside the event loop."""
 _ANSWERS = {row.name: Response(row.answer, 200, media_type=row.answer_type) for row in PROVIDERS.values()}
 
 
@@ -114,17 +112,12 @@ class Taking:
             raise _forged(row)
         body = await read_body(headers, receive, row.limit_bytes, self._limit)
         webhook = self.as_received(scope, headers, body)
-        if not await (self._proven if row.needs_proofs else self._verified)(row, webhook, arrival):
+        if not await (self._proven if row.needs_proofs else _verified)(row, webhook, arrival):
             raise _forged(row)
         await published(row.name, arrival, lambda: self.intake.take(row, webhook, arrival))
         if row.answering is None:
             return _ANSWERS[row.name]
         return Response(row.answering(webhook, arrival), 200, media_type=row.answer_type)
-
-    async def _verified(self, row: Provider, webhook: Webhook, arrival: Arrival) -> bool:
-        if len(webhook.body) < _LARGE_BYTES:
-            return row.verify(webhook, arrival.account)
-        return await asyncio.to_thread(row.verify, webhook, arrival.account)
 
     async def _proven(self, row: Provider, webhook: Webhook, arrival: Arrival) -> bool:
         """Verify with what the request alone does not hold; 503 when that cannot be had now."""
@@ -133,7 +126,7 @@ class Taking:
             return False
         try:
             webhook = await proofs.with_certificate(row, webhook, account)
-            if not await self._verified(row, webhook, arrival):
+            if not await _verified(row, webhook, arrival):
                 return False
             if not await proofs.admits(row, webhook, account, arrival.received_at):
                 return False
@@ -175,6 +168,10 @@ class HeaderFields(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._raw)
+
+
+async def _verified(row: Provider, webhook: Webhook, arrival: Arrival) -> bool:
+    return await examined(webhook, lambda: row.verify(webhook, arrival.account))
 
 
 def _forged(row: Provider) -> Problem:

@@ -3,29 +3,32 @@
 import math
 import time
 from collections.abc import Awaitable
+from datetime import datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
-from schemas.common import Attachment
 from schemas.envelope import rfc3339
+from schemas.ids import derive
 from schemas.signals import VisitorTyping
 from services.chassis.accounts import Account
-from services.chassis.attachments import Attachments
+from services.chassis.attachments import Attachments, File
 from services.chassis.attachments import visitors as visitors_files
 from services.chassis.auth import Visitor, authenticator, unauthorized
 from services.chassis.auth import visitor as bearer_of_visitor
 from services.chassis.body import read_body
 from services.chassis.faults import is_transient
+from services.chassis.idempotency import idempotency_key
 from services.chassis.overdue import Limit
 from services.chassis.problems import Problem, invalid, not_found, not_yet, unavailable
 from services.chassis.uploads import keep, read_upload
 from services.ingest.channels import webchat
 from services.ingest.channels.shapes import read_json
 from services.ingest.handlers import Intake
-from services.ingest.limits import RateLimit
+from services.ingest.limits import RateLimit, UploadLimits
 from services.ingest.settings import IngestSettings
 from services.ingest.taking import counted, published
 from services.ingest.visitors import VisitorRecord, Visitors
@@ -47,13 +50,13 @@ def build_router(
     sessions = RateLimit(settings.webchat_sessions_burst, settings.webchat_sessions_per_minute)
     slow = Limit(settings.body_timeout_seconds)
     messages = RateLimit(settings.webchat_messages_burst, settings.webchat_messages_per_minute)
-    uploads = RateLimit(settings.webchat_uploads_burst, settings.webchat_uploads_per_minute)
+    uploads = UploadLimits(settings)
 
     @router.post(f"{_BASE}/sessions", status_code=201, openapi_extra=webchat.schema(webchat.SessionRequest))
     async def start_session(account: str, request: Request) -> Response:
         with counted(webchat.PROVIDER):
             widget = _widget(intake, account)
-            _spare(sessions, request.client.host if request.client else "")
+            _spare(sessions, _address(request))
             asked = await _body(request, webchat.SessionRequest, slow)
             visitor = await _started(visitors, asked, widget, intake)
             tokens = authenticator(request).visitors
@@ -73,9 +76,12 @@ def build_router(
             posted = await _body(request, webchat.ChatMessage, slow)
             known = await _known(visitors, visitor)
             identifiers, name = (known.identifiers, known.name) if known else ((), None)
-            files = await _files(attachments, visitor, [str(each.id) for each in posted.attachments])
-            item = webchat.message(posted, visitor.visitor_id, identifiers, name, arrival, files)
+            ids = [str(each.id) for each in posted.attachments]
+            files = await _files(attachments, visitor, ids, arrival.received_at)
+            given = tuple(file.attachment() for file in files)
+            item = webchat.message(posted, visitor.visitor_id, identifiers, name, arrival, given)
             await published(webchat.PROVIDER, arrival, lambda: intake.publish([item], arrival))
+            await _kept(attachments.use(files))
             return JSONResponse({"message_id": item.id}, 202)
 
     @router.post(f"{_BASE}/attachments", status_code=201)
@@ -83,13 +89,18 @@ def build_router(
         """Take a file of the visitor's, as the body or in a form."""
         with counted(webchat.PROVIDER):
             visitor = await _visitor(request, _widget(intake, account))
-            _spare(uploads, visitor.visitor_id)
+            _spare(uploads.visitors, visitor.visitor_id)
+            _spare(uploads.addresses, _address(request))
+            file_id, owner = (
+                _file_id(request, visitor, intake),
+                visitors_files(visitor.account, visitor.visitor_id),
+            )
             sent = await read_upload(request, settings, slow)
-            owner = visitors_files(visitor.account, visitor.visitor_id)
+            _spare(uploads.bytes, _address(request), len(sent.data))
             file = await _kept(
                 keep(
                     sent,
-                    file_id=intake.new_id(),
+                    file_id=file_id,
                     owner=owner,
                     attachments=attachments,
                     settings=settings,
@@ -149,6 +160,10 @@ async def _told(intake: Intake, signal: VisitorTyping) -> None:
         raise
 
 
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
 def _widget(intake: Intake, account: str) -> Account:
     found = intake.accounts.find(webchat.PROVIDER, account)
     if found is None:
@@ -176,15 +191,22 @@ async def _started(
         raise
 
 
-async def _files(attachments: Attachments, visitor: Visitor, ids: list[str]) -> tuple[Attachment, ...]:
+async def _files(attachments: Attachments, visitor: Visitor, ids: list[str], at: datetime) -> list[File]:
     """Return the visitor's own uploads. Raises Problem 422 for another's, or none at all."""
     if not ids:
-        return ()
-    files = await _kept(attachments.own(visitors_files(visitor.account, visitor.visitor_id), ids))
+        return []
+    files = await _kept(attachments.own(visitors_files(visitor.account, visitor.visitor_id), ids, at))
     if files is None:
         raise invalid("attachments", "must be ids of files that this visitor has uploaded")
-    await _kept(attachments.use(files))
-    return tuple(file.attachment() for file in files)
+    return files
+
+
+def _file_id(request: Request, visitor: Visitor, intake: Intake) -> UUID:
+    """Return the id of an upload: the same for the same Idempotency-Key. Raises Problem 422."""
+    key = idempotency_key(request)
+    if key is None:
+        return intake.new_id()
+    return derive("upload", visitor.account, visitor.visitor_id, key)
 
 
 async def _kept(work: Awaitable[Result]) -> Result:
@@ -228,8 +250,8 @@ def _invalid(error: ValidationError) -> Problem:
     return Problem(422, "Unprocessable Content", detail, errors=errors)
 
 
-def _spare(limit: RateLimit, caller: str) -> None:
-    wait = limit.wait_seconds(caller, time.monotonic())
+def _spare(limit: RateLimit, caller: str, tokens: int = 1) -> None:
+    wait = limit.wait_seconds(caller, time.monotonic(), tokens)
     if wait:
         headers: dict[str, Any] = {"Retry-After": str(math.ceil(wait))}
         raise Problem(429, "Too Many Requests", f"try again in {math.ceil(wait)} seconds", headers=headers)

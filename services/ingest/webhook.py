@@ -12,7 +12,7 @@ from schemas.envelope import rfc3339
 from schemas.inbound import DeliveryEcho, DeliveryReported, DeliveryWatermark, MessageReceived
 from schemas.topics import MESSAGES_DELIVERY
 from services.chassis.accounts import Account, Accounts
-from services.ingest.multipart import BadItem, Field, read_multipart
+from services.ingest.multipart import MOST_PARTS, BadItem, Field, read_multipart
 from services.ingest.voice.menus import Menus
 
 __all__ = ["BadItem", "Field"]
@@ -69,6 +69,8 @@ class Webhook:
         """The fields of a form of either media type, as bytes. Raises BadItem."""
         if self.content_type == "multipart/form-data":
             return read_multipart(self.headers["content-type"], self.body)
+        if self.body.count(b"&") >= MOST_PARTS:
+            raise BadItem("a form of too many fields")
         return [
             Field(name, value.encode("utf-8", "surrogateescape"))
             for name, value in form_fields(self.body.decode("utf-8", "surrogateescape"), "surrogateescape")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import httpx
 
 from services.chassis.accounts import Account, Accounts, AccountsError
+from services.chassis.provider_client import provider_client
 from services.notifier.channels.checks import Asking, Trouble
 from services.notifier.channels.registry import CHECKS
 from services.notifier.domain import source_of
@@ -74,7 +75,7 @@ def _chosen(accounts: Accounts, names: Sequence[str]) -> list[Account]:
 
 
 async def _run(chosen: Sequence[Account], settings: NotifierSettings) -> list[Finding]:
-    async with httpx.AsyncClient(timeout=settings.send_timeout_seconds) as client:
+    async with provider_client(settings.send_timeout_seconds) as client:
         return await check(chosen, client, settings.public_url)
 
 

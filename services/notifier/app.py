@@ -14,6 +14,7 @@ from services.chassis.clock import Clock, utc_now
 from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
 from services.chassis.outside import outside_client
+from services.chassis.provider_client import provider_client
 from services.chassis.service import Service, build
 from services.notifier import metrics
 from services.notifier.access import Access
@@ -54,7 +55,7 @@ def build_app(
     settings = settings or NotifierSettings()
     publisher = publisher or KafkaPublisher(settings, NAME)
     database = database if database is not None else connect(settings, NAME)
-    client = client or provider_client(settings)
+    client = client or provider_client(settings.send_timeout_seconds)
     shared = shared_database(settings)
     blobs = blob_store(settings, shared)
     links = Links(
@@ -141,18 +142,6 @@ def build_app(
             ],
             on_stop=[client.aclose, outside.aclose, shared.client.close],
         )
-    )
-
-
-def provider_client(settings: NotifierSettings) -> httpx.AsyncClient:
-    """Return what asks providers.
-
-    Without a common limit: `sends_at_once` limits each account, and a slow one must not use up all.
-    """
-    return httpx.AsyncClient(
-        timeout=settings.send_timeout_seconds,
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
-        headers={"Accept-Encoding": "identity"},
     )
 
 

@@ -23,6 +23,7 @@ CHANGING = (
     "error_code",
     "error_detail",
     "error_kind",
+    "failed_part",
     "taken_at",
     "cause",
 )

@@ -30,11 +30,14 @@ _ENHANCED = re.compile(r"[45]\.\d{1,3}\.\d{1,3}")
 """Status code of a mail system (RFC 3463); no other provider's codes look so."""
 
 
-def rank(status: DeliveryStatus, error_code: str | None) -> float:
+def rank(status: DeliveryStatus, error_code: str | None, failed_part: str | None = None) -> float:
     """Return how much a word counts.
 
-    A mail that came back did so after a system on its way had taken it: "delivered" says less.
+    A mail that came back did so after a system on its way had taken it: "delivered" says less. Whatever
+    became of a message's last part, one of which another part failed did not arrive.
     """
+    if failed_part is not None:
+        return RANK[DeliveryStatus.READ] + 0.5
     bounced = status is DeliveryStatus.FAILED and _ENHANCED.fullmatch(error_code or "") is not None
     return RANK[DeliveryStatus.DELIVERED] + 0.5 if bounced else RANK[status]
 
@@ -60,6 +63,8 @@ class Evidence:
     error_kind: str | None = None
     taken_at: datetime | None = None
     """When the provider took the message, by its own clock."""
+    failed_part: str | None = None
+    """As `1 of 2`: it speaks of one earlier part alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,8 @@ class Send:
     error_code: str | None = None
     error_detail: str | None = None
     error_kind: str | None = None
+    failed_part: str | None = None
+    """The earlier part whose failure is the message's."""
     recipient: str | None = None
     """See `recipient_key`; only where the provider tells receipts by watermarks."""
     taken_at: datetime | None = None
@@ -179,7 +186,8 @@ def merge(send: Send, evidence: Evidence) -> Send:
     learned = send.provider_message_id or evidence.provider_message_id
     taken_at = (evidence.taken_at if send.recipient else None) or send.taken_at
     send = replace(send, provider_message_id=learned, taken_at=taken_at)
-    heard, known = rank(evidence.status, evidence.error_code), rank(send.status, send.error_code)
+    heard = rank(evidence.status, evidence.error_code, evidence.failed_part)
+    known = rank(send.status, send.error_code, send.failed_part)
     higher = heard > known
     same_earlier = heard == known and send.status_at is not None and evidence.at < send.status_at
     if not higher and not same_earlier:
@@ -192,6 +200,7 @@ def merge(send: Send, evidence: Evidence) -> Send:
         error_code=evidence.error_code,
         error_detail=evidence.error_detail,
         error_kind=evidence.error_kind,
+        failed_part=evidence.failed_part,
         cause=evidence.cause or send.cause,
     )
 

@@ -86,8 +86,6 @@ class Sends(Receiving):
                 taken_at=message.occurred_at,
             )
             return finish(send, sent)
-        if not self.known_account(send.provider, send.account):
-            return without_account(send, now)
         return send
 
     # --- outcomes of requests ---------------------------------------------------------------------

@@ -17,7 +17,7 @@ from schemas.topics import MESSAGES_DELIVERY, MESSAGES_INBOUND
 from services.chassis.broker import Outgoing, Publisher
 from services.chassis.mongo import Database, Document, bulk
 from services.notifier.domain import Watermark, recipient_key
-from services.notifier.receipts import as_message, as_report, key_of
+from services.notifier.receipts import Part, as_message, as_report, key_of
 
 _EXPIRY = "expires"
 _EXPIRING = IndexModel(_EXPIRY, name="expiry", expireAfterSeconds=0)
@@ -88,15 +88,19 @@ class ParkedStore:
             ]
         )
 
-    async def note_parts(self, provider_keys: Iterable[str], now: datetime) -> None:
-        """Remember parts of our messages by the provider's names."""
-        expiry = {"$set": {_EXPIRY: now + self._parked_for}}
-        await bulk(self._parts, [UpdateOne({"_id": name}, expiry, upsert=True) for name in provider_keys])
+    async def note_part(self, provider_key: str, part: Part, now: datetime) -> None:
+        """Remember a part of our message by the provider's name."""
+        own = {"message_id": part.message_id, "place": part.place, _EXPIRY: now + self._parked_for}
+        await bulk(self._parts, [UpdateOne({"_id": provider_key}, {"$set": own}, upsert=True)])
 
-    async def parts_among(self, provider_keys: Iterable[str]) -> frozenset[str]:
+    async def parts_among(self, provider_keys: Iterable[str]) -> dict[str, Part]:
         """Return those of the names that are parts of our messages."""
         found = self._parts.find({"_id": {"$in": list(provider_keys)}})
-        return frozenset([document["_id"] async for document in found])
+        return {
+            document["_id"]: Part(document["message_id"], document["place"])
+            async for document in found
+            if "place" in document  # before the first release with places only the name was kept
+        }
 
     # --- watermarks -------------------------------------------------------------------------------
 

@@ -1,10 +1,19 @@
 """What a provider's receipt says, whatever its form: pure functions on records."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from schemas.common import DeliveryStatus
 from schemas.inbound import DeliveryData, DeliveryEcho, DeliveryReported, MessageReceived
 from services.notifier.domain import Evidence, Send, provider_key
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An earlier part of a message of ours; `place` as `1 of 2`."""
+
+    message_id: str
+    place: str
 
 
 def evidence_of(receipt: DeliveryReported, kind: str | None = None) -> Evidence:
@@ -20,6 +29,16 @@ def evidence_of(receipt: DeliveryReported, kind: str | None = None) -> Evidence:
         kind,
         taken_at=data.at if data.status is DeliveryStatus.SENT else None,
     )
+
+
+def evidence_of_part(receipt: DeliveryReported, part: str, kind: str | None) -> Evidence | None:
+    """Return what a receipt about an earlier part says of the message: nothing, unless the part failed."""
+    if receipt.data.status is not DeliveryStatus.FAILED:
+        return None
+    own, detail = evidence_of(receipt, kind), f"part {part} failed"
+    if own.error_detail:
+        detail = f"{detail}: {own.error_detail}"
+    return replace(own, provider_message_id=None, error_detail=detail, failed_part=part)
 
 
 def as_report(receipt: DeliveryReported | DeliveryEcho) -> DeliveryReported:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
+from uuid import UUID
 
 from schemas.common import DeliveryStatus
 from schemas.inbound import DeliveryEcho, DeliveryReported, DeliveryWatermark
 from services.chassis.clock import Clock, utc_now
 from services.chassis.delivery import HANDLED, Delivery, Outcome
 from services.notifier.domain import Evidence, Send, State, Watermark, cover, merge, provider_key
-from services.notifier.receipts import as_report, evidence_of, key_of, match, names_of
+from services.notifier.receipts import Part, as_report, evidence_of, evidence_of_part, key_of, match, names_of
 
 MOST_TRIES = 50
 NO_REQUEST = "webchat"
@@ -52,10 +53,10 @@ class ReceiptStore(Protocol):
     async def unpark(self, receipts: Iterable[DeliveryReported | DeliveryEcho]) -> None:
         """Forget them."""
 
-    async def note_parts(self, provider_keys: Iterable[str], now: datetime) -> None:
-        """Remember parts of our messages by the provider's names."""
+    async def note_part(self, provider_key: str, part: Part, now: datetime) -> None:
+        """Remember a part of our message by the provider's name."""
 
-    async def parts_among(self, provider_keys: Iterable[str]) -> frozenset[str]:
+    async def parts_among(self, provider_keys: Iterable[str]) -> dict[str, Part]:
         """Return those of the names that are parts of our messages."""
 
     async def due_echoes(self, now: datetime, limit: int) -> list[DeliveryEcho]:
@@ -111,17 +112,17 @@ class Receiving:
         if not echoes:
             return
         unclaimed = {report.id for report in await self._apply([as_report(echo) for echo in echoes])}
-        parts = await self.store.parts_among(key_of(as_report(echo)) for echo in echoes)
-        others = [echo for echo in echoes if echo.id in unclaimed and key_of(as_report(echo)) not in parts]
+        others = [echo for echo in echoes if echo.id in unclaimed]
         if others:
             await self.store.show(others)
             self._count(map(as_report, others), "shown")
         await self.store.unpark(echoes)
 
-    async def note_part(self, send: Send, provider_message_id: str) -> None:
-        """Remember that a part of the message has this id: its echo is ours too."""
+    async def note_part(self, send: Send, provider_message_id: str, place: str) -> None:
+        """Remember that a part of the message (`1 of 2`) has this id: its echo is ours, its failure tells."""
         name = provider_key(send.provider, send.account, provider_message_id)
-        await self.store.note_parts([name], self.clock())
+        await self.store.note_part(name, Part(send.message_id, place), self.clock())
+        await self._claim_parked([name])
 
     async def _take(self, words: Sequence[DeliveryReported | DeliveryEcho]) -> None:
         early = await self._apply([as_report(word) for word in words])
@@ -142,46 +143,55 @@ class Receiving:
         todo, early = list(receipts), []
         settled: dict[str, Send] = {}
         for _ in range(MOST_TRIES):
-            before, after, early_now = await self._merged(todo)
-            early += early_now
+            before, after, owners = await self._merged(todo)
+            early += [receipt for receipt in todo if receipt.id not in owners]
             lost = await self._save(before, after)
             settled.update({key: send for key, send in after.items() if key not in lost})
             if not lost:
                 await self._settle(list(settled.values()), look_for_parked=False)
                 return early
-            names = {name: key for key, send in before.items() for name in names_of(send)}
-            todo = [receipt for receipt in todo if match(receipt, names) in lost]
+            todo = [receipt for receipt in todo if owners.get(receipt.id) in lost]
         raise TimeoutError
 
     async def _merged(
         self, receipts: Sequence[DeliveryReported]
-    ) -> tuple[dict[str, Send], dict[str, Send], list[DeliveryReported]]:
+    ) -> tuple[dict[str, Send], dict[str, Send], dict[UUID, str]]:
+        """Return the messages before and after, and by receipt the id of the message it is about."""
         found = await self.store.find(
             {str(receipt.data.message_id) for receipt in receipts if receipt.data.message_id},
             {key_of(receipt) for receipt in receipts},
         )
+        names = {name: send.message_id for send in found for name in names_of(send)}
+        matched = {receipt.id: match(receipt, names) for receipt in receipts}
+        owners = {receipt: message_id for receipt, message_id in matched.items() if message_id}
+        others = [key_of(receipt) for receipt in receipts if receipt.id not in owners]
+        parts = await self.store.parts_among(others) if others else {}
+        if parts:
+            found += await self.store.find({part.message_id for part in parts.values()}, ())
         before = {send.message_id: send for send in found}
         after = dict(before)
-        names = {name: send.message_id for send in found for name in names_of(send)}
-        early = []
         for receipt in receipts:
-            message_id = match(receipt, names)
-            if message_id is None:
-                early.append(receipt)
+            part = None if receipt.id in owners else parts.get(key_of(receipt))
+            if part is not None:
+                owners[receipt.id] = part.message_id
+            evidence = self._evidence(receipt, part)
+            message_id = owners.get(receipt.id)
+            if message_id is None or message_id not in after or evidence is None:
                 continue
-            merged = merge(after[message_id], self._evidence(receipt))
+            merged = merge(after[message_id], evidence)
             moved = merged.status is not after[message_id].status
             self._count([receipt], "merged" if moved else "stale")
             # all that a batch says of a message is one change of it
             known = before[message_id]
             changes = known.status_seq + (merged.status is not known.status)
             after[message_id] = replace(merged, status_seq=changes)
-        return before, after, early
+        return before, after, owners
 
-    def _evidence(self, receipt: DeliveryReported) -> Evidence:
+    def _evidence(self, receipt: DeliveryReported, part: Part | None) -> Evidence | None:
         data = receipt.data
         failed = data.status is DeliveryStatus.FAILED
-        return evidence_of(receipt, self.kind_of(data.provider, data.error_code) if failed else None)
+        kind = self.kind_of(data.provider, data.error_code) if failed else None
+        return evidence_of(receipt, kind) if part is None else evidence_of_part(receipt, part.place, kind)
 
     def _count(self, receipts: Iterable[DeliveryReported], outcome: str) -> None:
         for receipt in receipts:
@@ -227,7 +237,12 @@ class Receiving:
             for send in sends
             if send.state is State.FINISHED and send.provider_key and send.provider != NO_REQUEST
         }
-        found = await self.store.parked(filter(None, keys)) if keys else []
+        if keys:
+            await self._claim_parked(filter(None, keys))
+
+    async def _claim_parked(self, provider_keys: Iterable[str]) -> None:
+        """Take in the receipts that waited for what the provider names so."""
+        found = await self.store.parked(provider_keys)
         if found:
             early = {receipt.id for receipt in await self._apply(found)}
             ours = [receipt for receipt in found if receipt.id not in early]

@@ -23,6 +23,7 @@ from services.notifier.channels.sending import Files, NoFiles, RateLimit
 from services.notifier.consents import Forbids, nobody_opted_out
 from services.notifier.domain import Evidence, RetryRules, Send, finish, hold, postpone
 from services.notifier.handlers import Sends
+from services.notifier.preparing import Preparing, Room
 from services.notifier.receiving import NO_REQUEST
 from services.notifier.settings import NotifierSettings
 from services.notifier.standing import ProbeRules, Standing
@@ -61,6 +62,7 @@ class Sending:
             timedelta(seconds=self.settings.probe_first_seconds),
             timedelta(seconds=self.settings.probe_most_seconds),
         )
+        self._room = Room(self.settings.files_at_once_bytes)
         self.standings = Standings(probes, self.limit, self.wake)
         self._workers = Workers(self.claims, self.standings, self.send, self.settings, self.clock)
         self.learn(accounts)
@@ -120,24 +122,36 @@ class Sending:
     ) -> Sent | Refused | Retry | Unknown:
         url = self.settings.public_url.rstrip("/")
         callback = f"{url}/ingest/v1/{claimed.provider}/{claimed.account}"
+        preparing = self._preparing()
         try:
             message = MessageSend.model_validate_json(claimed.record or b"")
             if (forbidden := await self._forbidden(account, message)) is not None:
                 return forbidden
-            async with asyncio.timeout(self.settings.send_timeout_seconds):
-                means = Means(self.client, callback, self.files, took=partial(self._took, claimed))
+            async with preparing.limited():
+                means = Means(self.client, callback, self.files, preparing, partial(self._took, claimed))
                 return await request(means, account, message)
         except (Refused, Retry, Unknown) as outcome:
             return outcome
         except TimeoutError:
+            if preparing.under_way:
+                return Retry(None, "files_timeout")
             return Unknown(f"no answer within {self.settings.send_timeout_seconds:g} s")
         except Exception as error:  # noqa: BLE001  (a sender's bug: the request may have left)
             log.error("send_failed", account=claimed.source, error=type(error).__name__, exc_info=error)
             return Unknown(f"interrupted: {type(error).__name__}")
 
-    async def _took(self, claimed: Send, provider_message_id: str) -> None:
+    def _preparing(self) -> Preparing:
+        settings = self.settings
+        return Preparing(
+            self._room,
+            settings.files_most_bytes,
+            settings.files_timeout_seconds,
+            settings.send_timeout_seconds,
+        )
+
+    async def _took(self, claimed: Send, provider_message_id: str, part: str) -> None:
         try:
-            await self.sends.note_part(claimed, provider_message_id)
+            await self.sends.note_part(claimed, provider_message_id, part)
         except Exception as error:  # noqa: BLE001  (the rest of the message matters more)
             log.warning("part_not_noted", account=claimed.source, error=type(error).__name__)
 

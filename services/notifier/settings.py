@@ -21,8 +21,17 @@ class NotifierSettings(Settings):
     )
     sends_at_once: int = Field(8, gt=0, description="requests at a time to one account, per replica")
     send_timeout_seconds: float = Field(10.0, gt=0, description="longest wait for a provider's answer")
+    files_timeout_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="longest time to read and upload a message's files; one that takes longer is tried again",
+    )
+    files_most_bytes: int = Field(50_000_000, gt=0, description="largest size of a message's files together")
+    files_at_once_bytes: int = Field(
+        100_000_000, gt=0, description="bytes of files that a replica holds in memory; other messages wait"
+    )
     send_lease_seconds: float = Field(
-        60.0, gt=0, description="after so long a claimed message without an outcome becomes `unknown`"
+        120.0, gt=0, description="after so long a claimed message without an outcome becomes `unknown`"
     )
     send_poll_seconds: float = Field(0.5, gt=0, description="pause between looks for other replicas' work")
     retry_first_seconds: float = Field(1.0, gt=0, description="pause after the first failed attempt; doubles")
@@ -99,8 +108,11 @@ class NotifierSettings(Settings):
 
     @model_validator(mode="after")
     def _lease_and_hold_outlast_the_request(self) -> Self:
-        if self.send_lease_seconds <= self.send_timeout_seconds:
-            message = "SEND_LEASE_SECONDS must be above SEND_TIMEOUT_SECONDS"
+        if self.send_lease_seconds <= self.send_timeout_seconds + self.files_timeout_seconds:
+            message = "SEND_LEASE_SECONDS must be above SEND_TIMEOUT_SECONDS + FILES_TIMEOUT_SECONDS"
+            raise ValueError(message)
+        if self.files_at_once_bytes < self.files_most_bytes:
+            message = "FILES_AT_ONCE_BYTES must not be below FILES_MOST_BYTES"
             raise ValueError(message)
         if self.echo_hold_seconds <= self.send_timeout_seconds:
             message = "ECHO_HOLD_SECONDS must be above SEND_TIMEOUT_SECONDS"

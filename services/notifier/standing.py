@@ -82,18 +82,22 @@ class Standing:
             self._suspects.clear()
             self.pause = self._probe = None
 
-    def refused(self, message_id: str, code: str, now: datetime) -> bool:
-        """The provider refused the account; return whether the message is to wait for that to change."""
+    def refused(self, message_id: str, code: str, now: datetime, *, waits: bool = True) -> bool:
+        """The provider refused the account; return whether the message is to wait for that to change.
+
+        `waits`: it may, since nothing of it was taken.
+        """
         if self._strikes[message_id] >= _MOST_STRIKES:
             self.unsaid(message_id, now)
             del self._strikes[message_id]
             return False
-        self._suspects.add(message_id)
+        if waits:
+            self._suspects.add(message_id)
         if self.pause is None:
             self.pause = Pause(now, code, now + self.rules.first)
         elif self._probe == message_id:
             self._prolong(now, code)
-        return True
+        return waits
 
     def passed(self, message_id: str) -> None:
         """The message itself was refused, perhaps before the provider was asked: another may be the probe."""

@@ -75,7 +75,7 @@ class Standings:
         before, held = standing.pause, False
         match outcome:
             case Refused(kind="account_broken"):
-                held = standing.refused(message_id, outcome.code, now)
+                held = standing.refused(message_id, outcome.code, now, waits=not outcome.partly)
             case Sent():
                 standing.served(message_id)
             case Refused():

@@ -8,6 +8,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.local.send import CALLS_PROVIDER, CHAT_PROVIDER
+from deploy.local.simulator.registry import STAND_INS
 from tests.servers.stack import running_stack
 
 MOVED_BY_THE_DAY = (
@@ -60,6 +62,15 @@ def test_the_recorded_day_ends_well_and_the_stack_stops_in_order(tmp_path: Path)
         day = stack.run("deploy.local.demo", DAY_SECONDS="0")
         assert day.returncode == 0, day.stdout + day.stderr
         assert "Everything is where it belongs." in day.stdout
+        for provider in (*(row.provider for row in STAND_INS), CHAT_PROVIDER, CALLS_PROVIDER):
+            assert f" {provider} " in day.stdout
+        for outcome in (
+            "refused by the provider: failed (21614)",
+            "the answer was lost: unknown",
+            "a reply after STOP: not sent",
+            "a reply after 24 hours: not sent, offered: parcel_update",
+        ):
+            assert outcome in day.stdout
 
         measured = measures(httpx.get(f"{stack.url}/router/metrics").text)
         assert [name for name in MOVED_BY_THE_DAY if not measured.get(name)] == []

@@ -54,12 +54,12 @@ GROUPS = {
     MESSAGES_IDENTIFIED: [IDENTIFIED],
     ROUTING_DECISIONS: [f"conversation.{ROUTING_DECISIONS.name}"],
     MESSAGES_STATUS: [f"conversation.{MESSAGES_STATUS.name}"],
-    CUSTOMERS_EVENTS: [f"conversation.{CUSTOMERS_EVENTS.name}"],
+    CUSTOMERS_EVENTS: [f"conversation.{CUSTOMERS_EVENTS.name}", f"notifier.webhooks.{CUSTOMERS_EVENTS.name}"],
     AGENTS_EVENTS: [f"conversation.{AGENTS_EVENTS.name}", f"notifier.{AGENTS_EVENTS.name}"],
     ROUTING_COMMANDS: ["router"],
     MESSAGES_OUTBOUND: [f"notifier.{MESSAGES_OUTBOUND.name}"],
     MESSAGES_DELIVERY: [f"notifier.{MESSAGES_DELIVERY.name}"],
-    CONVERSATIONS_EVENTS: [],  # read without a group: passed over
+    CONVERSATIONS_EVENTS: [f"notifier.webhooks.{CONVERSATIONS_EVENTS.name}"],
 }
 
 

@@ -103,6 +103,7 @@ def world(
         "PROVIDER_API_BASE": "",
         "SENDS_AT_ONCE": str(AT_ONCE),
         "SEND_TIMEOUT_SECONDS": str(SEND_SECONDS),
+        "FILES_TIMEOUT_SECONDS": "5",
         "SEND_LEASE_SECONDS": "10",
         "RETRY_FIRST_SECONDS": "0.5",
         "RETRY_MOST_SECONDS": "2",

@@ -1,6 +1,6 @@
-"""Fuzzes one target in this process: `python -m tests.fuzz.one NAME OPTION…`.
+"""Fuzzes one target in this process until it fails or its time is over.
 
-It ends when an input fails or the time is over. The options are libFuzzer's.
+`python -m tests.fuzz.one NAME OPTION…`; the options are libFuzzer's.
 """
 
 import sys

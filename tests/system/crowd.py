@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from random import Random
 from uuid import uuid4
 
-from deploy.local.webhooks import Mail, Webhook, chat_message, chat_session, email
+from deploy.local.simulator.registry import STAND_INS
+from deploy.local.simulator.standin import StandIn, Writing
+from deploy.local.webhooks import Webhook, chat_message, chat_session
 from tests.system.client import Client, Posted
 from tests.system.evidence import Wrote
-from tests.system.play import Diary, number, sms_from, whatsapp_from
+from tests.system.play import Diary
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Composed = tuple[Webhook, datetime | None]
 """A webhook, and the provider's time in it where it tells one."""
 
@@ -29,26 +33,27 @@ class Person:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-def phone(client: Client, of: int) -> Person:
-    """Return somebody who uses SMS and WhatsApp, by the same number."""
-    sender = number(of)
+KINDS = [
+    list(rows) for _, rows in groupby(sorted(STAND_INS, key=lambda row: row.sender), lambda row: row.sender)
+]
+"""Providers by the kind of person who reaches us through them: by a number, a mailbox, or one app."""
 
-    def by_whatsapp(text: str) -> Composed:
+
+def writer(client: Client, rows: Sequence[StandIn], of: int) -> Person:
+    """Return somebody who uses all these providers by the same address."""
+    name, at, domain = rows[0].sender.partition("@")
+    address = f"{name}{of}@{domain}" if at else f"{name[:-4]}{of:04d}"
+    return Person(f"{rows[0].channel}:{address}", [_way(client, row, address) for row in rows])
+
+
+def _way(client: Client, row: StandIn, address: str) -> Callable[[str], Composed]:
+    def compose(text: str) -> Composed:
         now = datetime.now(UTC)
-        return whatsapp_from(client, sender, text, now), now.replace(microsecond=0)
+        writing = Writing(address, text, uuid4().hex, now)
+        webhook = row.writes(client.site.account(row.provider), client.site.public_url, writing)
+        return webhook, None if row.clock is None else now - (now - _EPOCH) % row.clock
 
-    return Person(f"sms:{sender}", (lambda text: (sms_from(client, sender, text), None), by_whatsapp))
-
-
-def mailer(client: Client, of: int) -> Person:
-    """Return somebody who writes mails."""
-    address = f"person{of}@mail.example"
-
-    def by_mail(text: str) -> Composed:
-        mail = Mail(f"Person {of} <{address}>", "A question", text, f"<{uuid4().hex}@mail.example>")
-        return email(client.site.account("mime"), mail, datetime.now(UTC)), None
-
-    return Person(f"email:{address}", (by_mail,))
+    return compose
 
 
 async def visitor(client: Client, of: int) -> Person:
@@ -66,13 +71,14 @@ async def visitor(client: Client, of: int) -> Person:
 
 
 async def crowd(client: Client, count: int) -> list[Person]:
-    """Return `count` people: a third each on phones, mail and chat; every other one is patient."""
+    """Return `count` people: as many of each kind, visitors too; every other one of them is patient."""
+    kinds = len(KINDS) + 1
     people = [
-        phone(client, of) if of % 3 == 0 else mailer(client, of) if of % 3 == 1 else await visitor(client, of)
+        await visitor(client, of) if of % kinds == len(KINDS) else writer(client, KINDS[of % kinds], of)
         for of in range(count)
     ]
     for of, person in enumerate(people):
-        person.patient = of % 2 == 0
+        person.patient = of // kinds % 2 == 0
     return people
 
 

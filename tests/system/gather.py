@@ -118,14 +118,14 @@ async def _shown(
 async def _sent(client: Client, senders: Sequence[str], visitors: Sequence[Person]) -> list[Json]:
     """Return what was sent to the senders."""
     addresses = {sender.partition(":")[2] for sender in senders}
-    to_providers = [entry for entry in await client.sent() if _address(entry["to"]) in addresses]
+    to_providers = [entry for entry in await client.sent() if _forms(entry["to"]) & addresses]
     shown = await _each(received_by(client, visitor) for visitor in visitors)
     return [*to_providers, *(entry for of_visitor in shown for entry in of_visitor)]
 
 
-def _address(to: str) -> str:
-    """Return a provider's form of an address as identifiers have it."""
-    return to if "@" in to else "+" + to.lstrip("+")
+def _forms(to: str) -> set[str]:
+    """Return how identifiers may have the address that a provider was given: WhatsApp's has no plus."""
+    return {to, f"+{to}"}
 
 
 async def _each(calls: Iterable[Any]) -> list[Any]:

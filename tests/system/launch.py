@@ -177,6 +177,7 @@ def launched(
         "JWKS_URL": f"file://{directory / 'jwks.json'}",
         "PUBLIC_URL": PUBLIC_URL,
         "PROVIDER_API_BASE": f"http://{LOCALHOST}:{simulator_port}/dev/providers",
+        "SNS_BASE_URL": f"http://{LOCALHOST}:{simulator_port}/dev/providers/sns",
         "VISITOR_TOKEN_SECRET": keys.visitor_token_secret,
         **variables,
     }

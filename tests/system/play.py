@@ -9,13 +9,14 @@ from uuid import uuid4
 
 import httpx
 
+from deploy.local.send import CHANNELS
 from deploy.local.webhooks import Webhook, WhatsAppSender, sms, whatsapp
 from schemas.routing import Capacity
 from tests.system.client import LEAD, Client, Json, Posted
 from tests.system.evidence import Replied, Wrote
 from tests.system.waiting import until
 
-_ON = dict.fromkeys(("chat", "sms", "whatsapp", "messenger", "instagram", "email"), True)
+_ON = {channel.value: True for channel in CHANNELS}
 
 
 def number(of: int) -> str:

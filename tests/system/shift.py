@@ -27,6 +27,10 @@ ROOM: Mapping[str, Capacity] = {
 """Agents with room of all sizes, too little for everybody: some wait."""
 
 
+MOST_SERIES = 5
+"""Series of bursts under way at a time."""
+
+
 @dataclass
 class Shift:
     """One run of a system. `diary` holds all of it, over several loads."""
@@ -55,6 +59,10 @@ class Shift:
             running: set[asyncio.Task[None]] = set()
             pace = Pace(bursts.pause * bursts.messages / bursts.at_once)
             while not over.is_set():
+                unfinished = {task for task in running if not task.done()}
+                if len(unfinished) >= MOST_SERIES:
+                    # thousands of requests waiting in one client would keep it busy with themselves
+                    await asyncio.wait(unfinished, return_when=asyncio.FIRST_COMPLETED)
                 running.add(asyncio.create_task(self.write(bursts)))
                 await pace.next()
             await asyncio.gather(*running)

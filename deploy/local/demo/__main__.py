@@ -25,11 +25,12 @@ def main(
     seconds: Annotated[
         float, typer.Option(envvar="DAY_SECONDS", help="how long the day takes at least")
     ] = 15,
+    details: Annotated[bool, typer.Option("--details", help="show every webhook and reply")] = False,  # noqa: FBT002 - typer's flag
 ) -> None:
     """Play the day; the exit code is 1 when something did not become what it should."""
     try:
         stack = Stack.from_environment()
-        good = asyncio.run(run(stack, Day.load(), seconds))
+        good = asyncio.run(run(stack, Day.load(), seconds, details=details))
     except httpx.ConnectError:
         print(f"error: no stack answers at {stack.url}; start one with: make up", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -40,12 +41,12 @@ def main(
         raise typer.Exit(1)
 
 
-async def run(stack: Stack, day: Day, seconds: float) -> bool:
+async def run(stack: Stack, day: Day, seconds: float, *, details: bool) -> bool:
     """Play `day` within `seconds`, show the outcome, and return whether it is as it should be."""
     out = wide_console()
     async with httpx.AsyncClient(base_url=stack.url, trust_env=False, timeout=20) as http:
         found = await _play(stack, day, seconds, http, Progress(*_COLUMNS, console=out))
-    report.show(found, out)
+    report.show(found, out, details=details)
     return found.good
 
 

@@ -1,22 +1,35 @@
 """Turns an event of the day into the request its provider would make."""
 
+import base64
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from deploy.local.calls import Call, Caller, call
-from deploy.local.demo.day import Breaks, Calls, Day, Forges, Reacts, Reports, Sends, WebhookEvent, Writes
+from deploy.local.demo.day import (
+    Breaks,
+    Calls,
+    Day,
+    Forges,
+    Reacts,
+    Reads,
+    Reports,
+    Sends,
+    Types,
+    WebhookEvent,
+    Writes,
+)
 from deploy.local.demo.desk import Desk, Json, eventually
-from deploy.local.send import CHANNELS, account_of
+from deploy.local.send import account_of
 from deploy.local.simulator.registry import stand_in
 from deploy.local.simulator.standin import Writing
 from deploy.local.stack import Stack
 from deploy.local.webhooks import (
-    Mail,
     Webhook,
     WhatsAppSender,
     chat_message,
-    email,
+    chat_sign,
+    chat_upload,
     sms_status,
     whatsapp,
     whatsapp_body,
@@ -26,6 +39,10 @@ from schemas.common import Channel
 from services.chassis.accounts import Account, Accounts
 
 _ANSWER_SECONDS = 20.0
+_PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+"""A picture of one pixel."""
 
 
 @dataclass(slots=True)
@@ -37,15 +54,14 @@ class Composer:
     desk: Desk
     tokens: dict[str, str] = field(default_factory=dict)
     """Chat visitors' tokens, by person."""
-    _accounts: dict[Channel, Account] = field(init=False)
+    _accounts: Accounts = field(init=False)
 
     def __post_init__(self) -> None:
-        accounts = Accounts.load(self.stack.accounts_file)
-        self._accounts = {channel: account_of(accounts, channel) for channel in (*CHANNELS, Channel.VOICE)}
+        self._accounts = Accounts.load(self.stack.accounts_file)
 
-    def account(self, channel: Channel) -> Account:
-        """Return our account on `channel`."""
-        return self._accounts[channel]
+    def account(self, name: str) -> Account:
+        """Return our account of a provider, or on a channel."""
+        return account_of(self._accounts, name)
 
     async def webhook(self, event: WebhookEvent) -> Webhook:
         """Return the request. A mail that answers ours waits until ours was sent."""
@@ -55,14 +71,20 @@ class Composer:
             case Forges():
                 text = event.text
                 pretended = Writes(
-                    at=event.at, does="writes", id="forged", who=event.who, by=event.by, text=text
+                    at=event.at,
+                    does="writes",
+                    id="forged",
+                    who=event.who,
+                    by=event.by,
+                    through=event.through,
+                    text=text,
                 )
                 return (await self._message(pretended)).forged()
-            case Sends():
-                return self._cloud(event.who, event.content)
-            case Reacts():
-                reaction = {"message_id": f"wamid.{uuid4().hex}", "emoji": event.emoji}
-                return self._cloud(event.who, {"type": "reaction", "reaction": reaction})
+            case Types() | Reads():
+                what, content = ("typing", {"typing": True}) if isinstance(event, Types) else ("read", {})
+                return chat_sign(self.account(event.by), self.tokens[event.who], what, content)
+            case Sends() | Reacts():
+                return self._cloud(event)
             case Breaks():
                 return whatsapp_body(self.account(Channel.WHATSAPP), event.body.encode())
             case Reports():
@@ -77,33 +99,48 @@ class Composer:
         return call(self.account(event.by), self.stack.public_url, caller)
 
     async def _message(self, event: Writes) -> Webhook:
-        person = self.day.people[event.who]
-        account, address, unique = self.account(event.by), person.address(event.by), uuid4().hex
-        now = datetime.now(UTC)
+        person, row_name = self.day.people[event.who], event.through or event.by
+        account, address, unique = self.account(row_name), person.address(event.by), uuid4().hex
         if event.by is Channel.CHAT:
-            return chat_message(account, self.tokens[event.who], event.text, unique)
-        if event.by is Channel.EMAIL:
-            return email(account, await self._mail(event, person.name, address), now)
-        writing = Writing(address, event.text, unique, now, person.name)
-        return stand_in(event.by).writes(account, self.stack.public_url, writing)
-
-    async def _mail(self, event: Writes, name: str, address: str) -> Mail:
-        answered: Json = {}
-        if event.answers:
-            sent = await eventually(lambda: self.desk.sent_to(address), bool, _ANSWER_SECONDS)
-            answered = sent[-1] if sent else {}
-        return Mail(
-            sender=f"{name} <{address}>",
+            return await self._chat(event, account, unique)
+        answered = await self._answered(address) if event.answers else {}
+        writing = Writing(
+            address,
+            event.text,
+            unique,
+            datetime.now(UTC) - timedelta(hours=event.hours_late),
+            person.name,
             subject=str(answered.get("subject") or event.subject),
-            text=event.text,
-            message_id=f"<{uuid4().hex}@{address.partition('@')[2]}>",
-            in_reply_to=str(answered.get("provider_message_id", "")),
-            references=str(answered.get("provider_message_id", "")),
-            more={"Auto-Submitted": "auto-replied"} if event.automatic else None,
+            answers=str(answered.get("message_id") or answered.get("provider_message_id", "")),
+            automatic=event.automatic,
+            pictures=[await self._picture(account, unique)] if event.picture else (),
         )
+        return stand_in(row_name).writes(account, self.stack.public_url, writing)
 
-    def _cloud(self, who: str, content: Json) -> Webhook:
-        person = self.day.people[who]
+    async def _answered(self, address: str) -> Json:
+        sent = await eventually(lambda: self.desk.sent_to(address), bool, _ANSWER_SECONDS)
+        return sent[-1] if sent else {}
+
+    async def _chat(self, event: Writes, account: Account, unique: str) -> Webhook:
+        token, files = self.tokens[event.who], []
+        if event.picture:
+            upload = chat_upload(account, token, _PNG, "image/png")
+            files.append(str((await self.desk.told(upload))["id"]))
+        return chat_message(account, token, event.text, unique, files)
+
+    async def _picture(self, account: Account, unique: str) -> str:
+        """Let the provider have a picture and return its URL there."""
+        await self.desk.lay_down(f"ME{unique}", _PNG, "image/png")
+        messages = f"2010-04-01/Accounts/{account.secrets['account_sid']}/Messages"
+        return f"{self.stack.providers}/{account.provider}/{messages}/MM{unique}/Media/ME{unique}"
+
+    def _cloud(self, event: Sends | Reacts) -> Webhook:
+        if isinstance(event, Sends):
+            content = event.content
+        else:
+            reaction = {"message_id": f"wamid.{uuid4().hex}", "emoji": event.emoji}
+            content = {"type": "reaction", "reaction": reaction}
+        person = self.day.people[event.who]
         sender = WhatsAppSender(person.address(Channel.WHATSAPP), person.name)
         account = self.account(Channel.WHATSAPP)
         return whatsapp(account, sender, content, f"wamid.{uuid4().hex}", datetime.now(UTC))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from deploy.local.simulator.behaviour import Mode
 from schemas.common import Channel
 
 FILE = Path(__file__).parent / "day.yaml"
@@ -52,10 +53,16 @@ class Writes(_Event):
     id: str
     who: str
     by: Channel
+    through: str = ""
+    """The provider; the first of the channel where none is named."""
     text: str
     subject: str = "Your lamp"
     answers: bool = False
     automatic: bool = False
+    picture: bool = False
+    """With one, by SMS or chat."""
+    hours_late: int = 0
+    """How long the provider held it back."""
 
 
 class Sends(_Event):
@@ -101,6 +108,7 @@ class Forges(_Event):
     does: Literal["forges"]
     who: str
     by: Channel
+    through: str = ""
     text: str
 
 
@@ -121,6 +129,22 @@ class Reports(_Event):
     status: str
 
 
+class Types(_Event):
+    """A visitor of the web chat begins to type."""
+
+    does: Literal["types"]
+    who: str
+    by: Literal[Channel.CHAT] = Channel.CHAT
+
+
+class Reads(_Event):
+    """A visitor of the web chat has read all that we wrote."""
+
+    does: Literal["reads"]
+    who: str
+    by: Literal[Channel.CHAT] = Channel.CHAT
+
+
 class SignsOn(_Event):
     """An Agent becomes available on every channel."""
 
@@ -136,11 +160,19 @@ class SignsOff(_Event):
 
 
 class Replies(_Event):
-    """Whoever has the Conversation with `to` answers."""
+    """Whoever has the Conversation with `to` answers, in own words or by a template."""
 
     does: Literal["replies"]
     to: str
-    text: str
+    text: str = ""
+    template: str = ""
+    parameters: tuple[str, ...] = ()
+    meets: Mode = Mode.OK
+    """How the provider behaves just then."""
+    ends: str = ""
+    """The status it must come to; with its provider (sent, delivered or read) where none is given."""
+    refused: str = ""
+    """The problem that Parley must answer, and send nothing."""
 
 
 class Notes(_Event):
@@ -159,7 +191,7 @@ class Closes(_Event):
     confirmed: bool | None = None
 
 
-WebhookEvent = Writes | Sends | Reacts | Calls | Repeats | Forges | Breaks | Reports
+WebhookEvent = Writes | Sends | Reacts | Calls | Repeats | Forges | Breaks | Reports | Types | Reads
 AgentEvent = SignsOn | SignsOff | Replies | Notes | Closes
 Event = Annotated[WebhookEvent | AgentEvent, Field(discriminator="does")]
 
@@ -200,7 +232,7 @@ class Day(_Model):
             message = f"{event.at}: nobody is called {person!r}"
             raise ValueError(message)
         match event:
-            case Writes() | Forges() | Calls():
+            case Writes() | Forges() | Calls() | Types() | Reads():
                 self.people[event.who].address(event.by)
             case Sends() | Reacts():
                 self.people[event.who].address(Channel.WHATSAPP)

@@ -4,15 +4,18 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
+from deploy.local.simulator.behaviour import Mode
 from deploy.local.stack import Stack
 from deploy.local.token import issue
+from deploy.local.webhooks import Webhook
 
 LEAD = "lea"
 _POLL_SECONDS = 0.1
+_SLOW_SECONDS = 1.5
 _QUARANTINED = re.compile(r"^parley_ingest_quarantined_items_total\{[^}]*\} ([0-9.]+)", re.MULTILINE)
 
 Json = dict[str, Any]
@@ -21,6 +24,12 @@ T = TypeVar("T")
 
 class ApiError(Exception):
     """The API refused something that the day needs. The text says what it answered."""
+
+    @classmethod
+    def of(cls, answer: httpx.Response) -> Self:
+        """Return what the answer says, and to what."""
+        asked = answer.request
+        return cls(f"{asked.method} {asked.url.path}: {answer.status_code} {answer.text[:300]}")
 
 
 class Desk:
@@ -66,21 +75,40 @@ class Desk:
         answer = await self._http.get("/ingest/metrics")
         return sum(map(float, _QUARANTINED.findall(answer.text)))
 
+    async def behave(self, provider: str, mode: Mode) -> None:
+        """Let the provider behave so at its next request."""
+        order = {"provider": provider, "mode": mode, "count": 1, "seconds": _SLOW_SECONDS}
+        self._good(await self._http.post("/dev/providers/behaviour", json=order))
+
+    async def lay_down(self, name: str, data: bytes, content_type: str) -> None:
+        """Let the simulated providers have a file."""
+        headers = {"Content-Type": content_type}
+        self._good(await self._http.put(f"/dev/providers/media/{name}", content=data, headers=headers))
+
+    async def post(self, webhook: Webhook) -> httpx.Response:
+        """Make the request that comes from outside."""
+        return await self._http.post(webhook.path, content=webhook.body, headers=dict(webhook.headers))
+
+    async def told(self, webhook: Webhook) -> Json:
+        """Make it and return what is answered; raises ApiError unless that is 2xx."""
+        return self._good(await self.post(webhook))
+
+    async def ask(self, agent: str, method: str, path: str, body: Json) -> httpx.Response:
+        """Give a command as `agent`."""
+        return await self._http.request(method, path, json=body, headers=self._bearer(agent))
+
     async def act(self, agent: str, method: str, path: str, body: Json) -> Json:
         """Give a command as `agent`; raises ApiError unless it is answered 2xx."""
-        answer = await self._http.request(method, path, json=body, headers=self._bearer(agent))
-        if not answer.is_success:
-            message = f"{method} {path} as {agent}: {answer.status_code} {answer.text[:300]}"
-            raise ApiError(message)
-        result: Json = answer.json() if answer.content else {}
-        return result
+        return self._good(await self.ask(agent, method, path, body))
 
     async def _get(self, path: str, **params: str) -> Json:
-        answer = await self._http.get(path, params=params, headers=self._bearer(LEAD))
+        return self._good(await self._http.get(path, params=params, headers=self._bearer(LEAD)))
+
+    @staticmethod
+    def _good(answer: httpx.Response) -> Json:
         if not answer.is_success:
-            message = f"GET {path}: {answer.status_code} {answer.text[:300]}"
-            raise ApiError(message)
-        result: Json = answer.json()
+            raise ApiError.of(answer)
+        result: Json = answer.json() if answer.content else {}
         return result
 
     def _bearer(self, agent: str) -> dict[str, str]:

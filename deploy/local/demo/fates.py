@@ -7,12 +7,14 @@ from http import HTTPStatus
 
 import httpx
 
-from deploy.local.demo.day import Breaks, Forges, Reacts, Repeats, Reports, Sends
+from deploy.local.demo.day import Breaks, Forges, Reacts, Reads, Repeats, Reports, Sends, Types, Writes
 from deploy.local.demo.desk import Desk, Json, eventually
-from deploy.local.demo.play import Played, Posted, Replied
+from deploy.local.demo.played import Played, Posted, Replied
 from deploy.local.stack import Stack
 
 SETTLED_SECONDS = 30.0
+SENT = frozenset({"sent", "delivered", "read"})
+_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_ACCEPTABLE})
 
 
 class Became(StrEnum):
@@ -25,9 +27,11 @@ class Became(StrEnum):
     REFUSED = "refused"
     QUARANTINED = "quarantined"
     RECEIPT = "receipt"
-    """A status; no message of its own."""
+    """A status, or a visitor has read; no message of its own."""
+    SIGNAL = "signal"
+    """A visitor types."""
     LOST = "LOST"
-    """Answered 2xx, and not on the timeline."""
+    """Answered 2xx, and not on the timeline, or without its picture."""
     DOUBLED = "DOUBLED"
     """More than once on the timeline."""
     WRONG = "WRONG ANSWER"
@@ -58,8 +62,17 @@ class Delivery:
 
     @property
     def as_it_should(self) -> bool:
-        """Whether its provider has it."""
-        return self.message is not None and self.message["status"] in {"sent", "delivered", "read"}
+        """Whether it came to what the day says, and templates are offered where only they may be sent."""
+        event = self.replied.event
+        if event.refused:
+            offered = bool(self.replied.offers) is (event.refused == "outside-window")
+            return self.replied.problem == event.refused and offered
+        return self.status in ({event.ends} if event.ends else SENT)
+
+    @property
+    def status(self) -> str:
+        """How far it got; empty where nothing was sent."""
+        return str(self.message["status"]) if self.message else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,25 +122,43 @@ def _named(items: Iterable[Json], message_id: str) -> Json | None:
 
 def judge(posted: Posted, timeline: list[Json]) -> tuple[Became, Json | None]:
     """Return what became of one webhook, and its message on the sender's `timeline`."""
-    refused = posted.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+    refused = posted.status in _REFUSED
     if isinstance(posted.event, Forges) or refused:
         return (Became.REFUSED if refused and isinstance(posted.event, Forges) else Became.WRONG), None
     if not HTTPStatus.OK <= posted.status < HTTPStatus.MULTIPLE_CHOICES:
         return Became.WRONG, None
-    if isinstance(posted.event, Breaks):
-        return (Became.QUARANTINED if posted.quarantined else Became.LOST), None
-    if isinstance(posted.event, Reports):
-        return Became.RECEIPT, None
+    wordless = _wordless(posted)
+    if wordless is not None:
+        return wordless, None
     found = [item for item in timeline if _is(posted, item)]
     if len(found) != 1:
         return (Became.DOUBLED if found else Became.LOST), found[0] if found else None
     return (Became.DUPLICATE if isinstance(posted.event, Repeats) else Became.MESSAGE), found[0]
 
 
+def _wordless(posted: Posted) -> Became | None:
+    """Return what became of one that no timeline shows."""
+    match posted.event:
+        case Breaks():
+            return Became.QUARANTINED if posted.quarantined else Became.LOST
+        case Types():
+            return Became.SIGNAL
+        case Reports() | Reads():
+            return Became.RECEIPT
+    return None
+
+
 def _is(posted: Posted, item: Json) -> bool:
     if item["direction"] != "inbound" or item["channel"] != posted.channel:
         return False
     text = str(item["text"] or "").strip()
+    if isinstance(posted.event, Writes) and posted.event.picture and not _has_file(item):
+        return False
     if isinstance(posted.event, Sends | Reacts):
         return posted.shows in text
     return text == posted.shows
+
+
+def _has_file(item: Json) -> bool:
+    files = item["attachments"]
+    return bool(files) and all(file["status"] == "stored" for file in files)

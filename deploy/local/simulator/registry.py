@@ -1,6 +1,7 @@
 """Every provider that the simulator stands in for, one row each."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from deploy.local.simulator import (
     line,
@@ -22,7 +23,8 @@ from services.chassis.accounts import Account
 
 
 def _sms(account: Account, public_url: str, writing: Writing) -> Webhook:
-    return sms(account, public_url, writing.sender, writing.text, f"SM{writing.unique}")
+    sid = f"{'MM' if writing.pictures else 'SM'}{writing.unique}"
+    return sms(account, public_url, writing.sender, writing.text, sid, writing.pictures)
 
 
 def _whatsapp(account: Account, _public_url: str, writing: Writing) -> Webhook:
@@ -32,9 +34,15 @@ def _whatsapp(account: Account, _public_url: str, writing: Writing) -> Webhook:
 
 
 def _mail(account: Account, _public_url: str, writing: Writing) -> Webhook:
-    domain = writing.sender.rpartition("@")[2]
-    subject = " ".join(writing.text.split())[:60]
-    mail = Mail(writing.sender, subject, writing.text, f"<{writing.unique}@{domain}>")
+    mail = Mail(
+        sender=f"{writing.name} <{writing.sender}>" if writing.name else writing.sender,
+        subject=writing.subject or " ".join(writing.text.split())[:60],
+        text=writing.text,
+        message_id=f"<{writing.unique}@{writing.sender.rpartition('@')[2]}>",
+        in_reply_to=writing.answers,
+        references=writing.answers,
+        more={"Auto-Submitted": "auto-replied"} if writing.automatic else None,
+    )
     return email(account, mail, writing.at)
 
 
@@ -45,15 +53,17 @@ def _by(hands_over: Callable[[Account, bytes, Writing], Webhook]) -> Writes:
 
 _NUMBER = "+15551230001"
 _MAILBOX = "ann@mail.example.org"
+_SECOND, _MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
 STAND_INS = (
     StandIn(twilio.PROVIDER, Channel.SMS, _NUMBER, _sms, twilio.router),
-    StandIn(whatsapp.PROVIDER, Channel.WHATSAPP, _NUMBER, _whatsapp, whatsapp.router),
+    StandIn(whatsapp.PROVIDER, Channel.WHATSAPP, _NUMBER, _whatsapp, whatsapp.router, _SECOND),
     StandIn(
         messenger.MESSENGER,
         Channel.MESSENGER,
         "7100200300400500",
         messenger.writes,
         messenger.router_of(messenger.MESSENGER),
+        _MILLISECOND,
     ),
     StandIn(
         messenger.INSTAGRAM,
@@ -61,6 +71,7 @@ STAND_INS = (
         "9100200300400500",
         messenger.writes,
         messenger.router_of(messenger.INSTAGRAM),
+        _MILLISECOND,
     ),
     StandIn(
         mime.PROVIDER,
@@ -73,10 +84,13 @@ STAND_INS = (
     StandIn(mailgun.PROVIDER, Channel.EMAIL, _MAILBOX, _by(mailgun.hands_over), mailgun.router),
     StandIn(postmark.PROVIDER, Channel.EMAIL, _MAILBOX, _by(postmark.hands_over), postmark.router),
     StandIn(ses.PROVIDER, Channel.EMAIL, _MAILBOX, _by(ses.hands_over), ses.router),
-    StandIn(telegram.PROVIDER, Channel.TELEGRAM, "6200000001", telegram.writes, telegram.router),
-    StandIn(line.PROVIDER, Channel.LINE, f"U{'a' * 32}", line.writes, line.router),
+    StandIn(telegram.PROVIDER, Channel.TELEGRAM, "6200000001", telegram.writes, telegram.router, _SECOND),
+    StandIn(line.PROVIDER, Channel.LINE, f"U{'a' * 32}", line.writes, line.router, _MILLISECOND),
 )
-"""The first of a channel is the one that is meant when only the channel is named."""
+"""The first of a channel is the one that is meant when only the channel is named.
+
+Rows of the same `sender` are reached by the same person.
+"""
 
 
 def stand_in(name: str) -> StandIn:

@@ -1,8 +1,8 @@
 """What stands in for a provider: its sending API, and the webhook it posts when somebody writes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fastapi import APIRouter
 
@@ -24,6 +24,14 @@ class Writing:
     unique: str
     at: datetime
     name: str = ""
+    subject: str = ""
+    """Of a mail; without one it begins as the text does."""
+    answers: str = ""
+    """The Message-ID of the mail that this one answers."""
+    automatic: bool = False
+    """A mail that nobody wrote (RFC 3834)."""
+    pictures: Sequence[str] = ()
+    """URLs, of an MMS."""
 
 
 Router = Callable[[Accounts, Behaviours, Sent, Callbacks], APIRouter]
@@ -42,3 +50,5 @@ class StandIn:
     writes: Writes
     router: Router
     """Its API, below `/dev/providers`."""
+    clock: timedelta | None = None
+    """The unit of the time that its webhook tells; None where it tells none that we go by."""

@@ -130,15 +130,17 @@ def heed(draft: Draft, message: MessageIdentified, word: Word | None) -> None:
     if word in (Word.STOP, Word.START):
         source: Literal["customer", "provider"] = "provider" if line.channel is Channel.EMAIL else "customer"
         take(draft, line, Consent(word is Word.STOP, at, source), message.data.inbox)
-    elif word is None and _lifted_by_writing(draft.thread, line) and not message.data.automatic:
+    elif word is None and _lifted_by_writing(draft.thread, line, message) and not message.data.automatic:
         take(draft, line, Consent(opted_out=False, at=at, source="customer"), message.data.inbox)
 
 
-def _lifted_by_writing(thread: Thread, line: Line) -> bool:
+def _lifted_by_writing(thread: Thread, line: Line, message: MessageIdentified) -> bool:
     """Who had blocked us, and now writes, does so no more; a STOP is taken back by a START only."""
     known = opted_out(thread, line)
     if known is None or line.scope != "all" or line.channel is Channel.SMS:
         return False
+    if not message.personal.sender.verified:
+        return False  # a mail's From proves nothing: else anybody could lift it for them
     return known.source == "provider" or line.provider not in _BY_KEYWORD
 
 

@@ -219,8 +219,3 @@ class Thread:
 
 def _same(one: Standing, other: Standing) -> bool:
     return (one.address, one.account, one.provider) == (other.address, other.account, other.provider)
-
-
-def new_thread(customer_id: str) -> Thread:
-    """Return the thread of a Customer of whom nothing is known yet."""
-    return Thread(customer_id=customer_id)

@@ -85,7 +85,8 @@ def _hear(
     if known is not None and calling.known(draft.thread, str(step.call_id)) is None:
         raise ForgottenCallError
     if step.inbox is not None and step.inbox not in inboxes:
-        raise UnknownInboxError
+        # a menu names an Inbox that is none: the call stays where its number's calls go
+        step = step.model_copy(update={"inbox": None})
     return calling.hear(draft, message, step, inboxes)
 
 

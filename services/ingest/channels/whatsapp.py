@@ -15,7 +15,7 @@ from services.chassis.accounts import Account
 from services.chassis.identifiers import InvalidIdentifier, identifier
 from services.chassis.text import line
 from services.ingest.channels import meta
-from services.ingest.channels.items import Said, our_id, received, reported
+from services.ingest.channels.items import ConsentWord, Said, our_id, received, reported
 from services.ingest.channels.shapes import EMPTY, as_bytes, items, mapping, moment, text
 from services.ingest.channels.whatsapp_text import said
 from services.ingest.webhook import Arrival, BadItem, Item, Unreadable, Webhook
@@ -24,6 +24,7 @@ PROVIDER = "whatsapp"
 handshake = meta.handshake
 verify = meta.verify
 signature = meta.signature
+_MARKETING: Mapping[str, ConsentWord] = {"stop": "stop", "resume": "start"}
 _PREFERENCE_CHARACTERS = 100
 Content = Mapping[str, Any]
 _VERSIONED = frozenset({"edit", "revoke"})
@@ -189,6 +190,7 @@ def _preference(change: _Change, item: Content) -> Sequence[Item]:
         key=key,
         sent_at=moment(item.get("timestamp")),
         automatic=True,
+        consent=_MARKETING.get(value) if what == "marketing_messages" else None,
     )
     return [preference]
 

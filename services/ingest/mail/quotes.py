@@ -19,11 +19,6 @@ _FIELD = re.compile(r"[>* ]*[^\W\d]{1,20}[* ]{0,3}:")
 _ADDRESS_OR_YEAR = re.compile(r"@|\b[0-9]{4}\b")
 
 
-def without_quotes(text: str) -> str:
-    """Return what the sender wrote; see split_quotes."""
-    return split_quotes(text)[0]
-
-
 def split_quotes(text: str) -> tuple[str, str]:
     """Return the part of `text` its sender wrote above the quoted mail, and that mail.
 

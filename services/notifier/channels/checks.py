@@ -12,13 +12,9 @@ import httpx
 
 from schemas.common import Channel
 from services.chassis.accounts import Account
+from services.notifier.channels import graph
 from services.notifier.channels.sending import Refused, base_url, document, secret
 
-_GRAPH, _GRAPH_OF_INSTAGRAM, _GRAPH_VERSION = (
-    "https://graph.facebook.com",
-    "https://graph.instagram.com",
-    "v23.0",
-)
 _INVALID_TOKEN = 190
 
 
@@ -91,7 +87,7 @@ async def messenger(asking: Asking, account: Account, /) -> str:
 
 async def instagram(asking: Asking, account: Account, /) -> str:
     """Ask whether the token is one: GET /me, which names the account, its page, or an id of the app's."""
-    found = await _graph(asking, account, "me", "id", _GRAPH_OF_INSTAGRAM)
+    found = await _graph(asking, account, "me", "id", graph.INSTAGRAM_BASE)
     return "account found" if found.get("id") == account.address else "token works"
 
 
@@ -158,9 +154,9 @@ async def postmark(asking: Asking, account: Account, /) -> str:
 
 
 async def _graph(
-    asking: Asking, account: Account, node: str, fields: str, base: str = _GRAPH
+    asking: Asking, account: Account, node: str, fields: str, base: str = graph.BASE
 ) -> Mapping[str, Any]:
-    url = f"{base_url(account, base)}/{_GRAPH_VERSION}/{node}"
+    url = f"{base_url(account, base)}/{graph.VERSION}/{node}"
     headers = {"Authorization": f"Bearer {_secret(account, 'access_token')}"}
     answer = await _get(asking, url, headers=headers, params={"fields": fields})
     error = document(answer).get("error")

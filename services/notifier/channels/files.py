@@ -1,6 +1,6 @@
 """What senders of attachments share."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from schemas.common import Attachment
@@ -23,6 +23,10 @@ def described(attachment: Attachment) -> tuple[str, str]:
     return content_type, safe_name(attachment.filename, content_type, "file")
 
 
-async def load(means: Means, attachments: Iterable[Attachment]) -> list[LoadedFile]:
+async def load(means: Means, attachments: Sequence[Attachment]) -> list[LoadedFile]:
     """Return all files with their bytes. Raises Refused or Retry, before anything is sent."""
-    return [LoadedFile(await means.files.read(each), *described(each)) for each in attachments]
+    if not attachments:
+        return []
+    with means.preparing():
+        await means.preparing.room(sum(each.blob.size for each in attachments if each.blob is not None))
+        return [LoadedFile(await means.files.read(each), *described(each)) for each in attachments]

@@ -18,6 +18,8 @@ from services.notifier.channels.sending import (
 )
 
 BASE = "https://graph.facebook.com"
+INSTAGRAM_BASE = "https://graph.instagram.com"
+"""For tokens of Instagram's own log-in."""
 VERSION = "v23.0"
 ACCOUNT_BROKEN = frozenset({0, 3, 10, 102, 190, 368, *range(200, 300)})
 """No token, no permission, or a block of the account: the same in every product."""

@@ -7,13 +7,14 @@ set the account's `api_base` to graph.facebook.com.
 from schemas.common import IdentifierKind
 from schemas.outbound import MessageSend
 from services.chassis.accounts import Account
+from services.notifier.channels.graph import INSTAGRAM_BASE
 from services.notifier.channels.meta_messages import Letter, Platform
 from services.notifier.channels.sending import Means, Sent
 
 PROVIDER = "instagram"
 PLATFORM = Platform(
     IdentifierKind.INSTAGRAM,
-    "https://graph.instagram.com",
+    INSTAGRAM_BASE,
     text_bytes=1000,
     encoding="utf-8",
     metadata=False,

@@ -6,7 +6,7 @@ delivery nor reading, and drops what goes to somebody who blocked us. One push t
 long text goes as several in one request. Of files it takes only images, by their URL.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -14,6 +14,7 @@ import httpx
 from schemas.common import Attachment, IdentifierKind
 from schemas.outbound import MessageSend
 from services.chassis.accounts import Account
+from services.notifier.channels.parts import pieces
 from services.notifier.channels.sending import (
     Means,
     Refused,
@@ -28,8 +29,8 @@ from services.notifier.channels.sending import (
 
 PROVIDER = "line"
 _BASE = "https://api.line.me"
-_TEXT = 5000
-"""Most UTF-16 code units of one text."""
+_TEXT_BYTES = 2 * 5000
+"""Longest text, in UTF-16."""
 _MOST_MESSAGES = 5
 _IMAGES = frozenset({"image/jpeg", "image/png"})
 _ACCEPTED = "x-line-accepted-request-id"
@@ -57,23 +58,14 @@ async def send(means: Means, account: Account, message: MessageSend) -> Sent:
 
 
 def _messages(means: Means, message: MessageSend) -> list[dict[str, str]]:
-    texts = [{"type": "text", "text": part} for part in parts_of(message.personal.text)]
+    texts = [{"type": "text", "text": piece} for piece in pieces(message.personal.text, _TEXT_BYTES)]
     messages = [*texts, *(_image(means, each) for each in message.personal.attachments)]
+    if not messages:
+        raise refused("empty", "rejected")
     if len(messages) > _MOST_MESSAGES:
         detail = "LINE takes five texts of 5,000 characters, or images, at once; send it in parts"
         raise Refused("too_long", detail, "rejected")
     return messages
-
-
-def parts_of(text: str) -> Iterator[str]:
-    """Give `text` in parts that LINE takes, broken where a line or a word ends if one ends nearby."""
-    while text:
-        part = text.encode("utf-16-le", "replace")[: 2 * _TEXT].decode("utf-16-le", "ignore")
-        if len(part) < len(text):
-            end = max(part.rfind("\n"), part.rfind(" ")) + 1
-            part = part[:end] if end > len(part) // 2 else part
-        yield part
-        text = text[len(part) :]
 
 
 def _image(means: Means, attachment: Attachment) -> dict[str, str]:

@@ -57,11 +57,12 @@ async def files_of(means: Means, message: MessageSend) -> list[LoadedFile]:
 
 async def composed(means: Means, account: Account, message: MessageSend) -> bytes:
     """Return the whole mail, attachments included, as RFC 5322 bytes."""
-    files = await files_of(means, message)
     reply = reply_to(account, message)
-    if not files:
+    if not message.personal.attachments:
         return compose(account.address, message, reply)
-    return await asyncio.to_thread(compose, account.address, message, reply, files)
+    with means.preparing():
+        files = await files_of(means, message)
+        return await asyncio.to_thread(compose, account.address, message, reply, files)
 
 
 def compose(

@@ -2,8 +2,9 @@
 
 https://developers.facebook.com/docs/messenger-platform/reference/send-api. Meta does not
 deduplicate. A reply is free for 24 hours after the person wrote; for 7 days a person here may still
-answer under the tag HUMAN_AGENT. By whose clock the day is over is Meta's to say: the tag is tried when the
-plain reply is refused, which is certainly not taken.
+answer under the tag HUMAN_AGENT. A message that is known to be late bears it at once. By whose clock
+the day is over is Meta's to say: the tag is also tried when the plain reply is refused, which is certainly
+not taken.
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,6 +74,7 @@ class Letter:
         to = self.message.personal.to
         if to.kind is not self.platform.kind:
             raise refused(f"no {self.platform.kind.value} address", "invalid_recipient")
+        self.tagged = self.message.data.human_agent
         parts = self._parts()
         last = len(parts)
         named = [self._named(part, number, last) for number, part in enumerate(parts, start=1)]

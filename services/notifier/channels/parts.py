@@ -21,7 +21,7 @@ async def one_by_one(means: Means, requests: Sequence[Request]) -> Sent:
         for request in requests[:-1]:
             part = await request()
             done += 1
-            await means.took(part.provider_message_id)
+            await means.took(part.provider_message_id, f"{done} of {len(requests)}")
         return await requests[-1]()
     except (Refused, Retry, Unknown) as outcome:
         if not done:
@@ -32,9 +32,12 @@ async def one_by_one(means: Means, requests: Sequence[Request]) -> Sent:
 def _cut_off(outcome: Refused | Retry | Unknown, so_far: str) -> Exception:
     match outcome:
         case Refused():
-            return Refused(outcome.code, f"{so_far}; of the next: {outcome.detail}", outcome.kind)
+            detail = f"{so_far}; of the next: {outcome.detail}"
+            return Refused(outcome.code, detail, outcome.kind, partly=True)
         case Retry():
-            return Refused(outcome.code, f"{so_far}; the provider did not take the next", "rejected")
+            return Refused(
+                outcome.code, f"{so_far}; the provider did not take the next", "rejected", partly=True
+            )
         case Unknown():
             return Unknown(f"{so_far}; of the next: {outcome.detail}")
 

@@ -1,6 +1,7 @@
 """What all senders share: the outcomes, and how a request's fate is told from its failure."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -41,18 +42,28 @@ class Sent:
 
 
 class Refused(Exception):  # noqa: N818  (an outcome, raised)
-    """The provider will not send this message; sending it again will not help."""
+    """The provider will not send this message; sending it again will not help.
 
-    def __init__(self, code: str, detail: str, kind: RefusalKind) -> None:
+    `partly`: some of it was taken, so it does not even wait for a broken account to be mended.
+    """
+
+    def __init__(self, code: str, detail: str, kind: RefusalKind, *, partly: bool = False) -> None:
         super().__init__(f"{kind} ({code})")
         self.code = code
         self.detail = detail
         self.kind: RefusalKind = kind
+        self.partly = partly
 
 
 def refused(code: object, kind: RefusalKind) -> Refused:
     """Return the refusal with words of ours."""
     return Refused(str(code), REFUSALS[kind], kind)
+
+
+def refused_for_size(most_bytes: int) -> Refused:
+    """Return the refusal of files that are too large together."""
+    detail = f"its files are larger together than {most_bytes // 1_000_000} MB; send them in parts"
+    return Refused("too_large", detail, "rejected")
 
 
 class Retry(Exception):  # noqa: N818  (an outcome, raised)
@@ -106,7 +117,28 @@ class NoFiles:
         raise refused("no file", "rejected")
 
 
-async def nobody_is_told(_provider_message_id: str, /) -> None:
+class Preparation(Protocol):
+    """Surrounds what must be done before the first request for the message: a failure in it sends nothing."""
+
+    def __call__(self) -> AbstractContextManager[None]:
+        """Give what is done inside its own time; it may be entered again inside."""
+
+    async def room(self, size: int, /) -> None:
+        """Wait until so many bytes may be held, until the message's end. Raises Refused for too many."""
+
+
+class NoLimit:
+    """Time and room for everything."""
+
+    def __call__(self) -> AbstractContextManager[None]:
+        """Do nothing."""
+        return nullcontext()
+
+    async def room(self, _size: int, /) -> None:
+        """Do nothing."""
+
+
+async def nobody_is_told(_provider_message_id: str, _part: str, /) -> None:
     """For messages that are sent in one request."""
 
 
@@ -118,8 +150,9 @@ class Means:
     callback: str = ""
     """The URL for the provider's reports on this account's messages."""
     files: Files = field(default_factory=NoFiles)
-    took: Callable[[str], Awaitable[None]] = nobody_is_told
-    """Told the provider's id of each part that was taken but the last, as soon as it is known."""
+    preparing: Preparation = field(default_factory=NoLimit)
+    took: Callable[[str, str], Awaitable[None]] = nobody_is_told
+    """Told at once of each part that was taken but the last: the provider's id, and which (`1 of 2`)."""
 
 
 class Send(Protocol):

@@ -16,6 +16,7 @@ import httpx
 from schemas.common import Attachment, IdentifierKind
 from schemas.outbound import MessageSend
 from services.chassis.accounts import Account
+from services.notifier.channels.files import LoadedFile, load
 from services.notifier.channels.sending import (
     Means,
     RateLimit,
@@ -68,9 +69,7 @@ _BROKEN = frozenset({401, 404, 409})
 @dataclass(frozen=True, slots=True)
 class _File:
     kind: str
-    name: str
-    content: bytes
-    content_type: str
+    loaded: LoadedFile
 
 
 async def send(means: Means, account: Account, message: MessageSend) -> Sent:
@@ -91,19 +90,15 @@ async def send(means: Means, account: Account, message: MessageSend) -> Sent:
 async def _files(means: Means, attachments: Sequence[Attachment]) -> list[_File]:
     if len(attachments) > _MOST_FILES:
         raise _too_much("too_many_files", f"one message takes {_MOST_FILES} files at most")
-    files = []
-    for each in attachments:
-        content = await means.files.read(each)
-        if len(content) > _MOST_BYTES:
-            raise _too_much("too_large", "a file is larger than the 50 MB that Telegram takes")
-        content_type = (each.content_type or "").partition(";")[0].strip().lower()
-        kind = _KINDS.get(content_type, "document")
-        if kind == "photo" and len(content) > _PHOTO_BYTES:
-            kind = "document"
-        files.append(
-            _File(kind, each.filename or "file", content, content_type or "application/octet-stream")
-        )
-    return files
+    files = await load(means, attachments)
+    if any(len(file.data) > _MOST_BYTES for file in files):
+        raise _too_much("too_large", "a file is larger than the 50 MB that Telegram takes")
+    return [_File(_sent_as(file), file) for file in files]
+
+
+def _sent_as(file: LoadedFile) -> str:
+    kind = _KINDS.get(file.content_type.partition(";")[0].strip().lower(), "document")
+    return "document" if kind == "photo" and len(file.data) > _PHOTO_BYTES else kind
 
 
 def _request(message: MessageSend, files: Sequence[_File]) -> tuple[str, dict[str, Any]]:
@@ -138,7 +133,7 @@ def _album_kind(files: Sequence[_File]) -> str | None:
 
 
 def _part(file: _File) -> tuple[str, bytes, str]:
-    return file.name, file.content, file.content_type
+    return file.loaded.filename, file.loaded.data, file.loaded.content_type
 
 
 def _about(message: MessageSend) -> dict[str, Any]:

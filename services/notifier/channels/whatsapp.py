@@ -4,12 +4,12 @@ Meta does not deduplicate. Our message id travels as `biz_opaque_callback_data` 
 in every status. Codes: developers.facebook.com, WhatsApp Cloud API error codes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from schemas.common import Identifier, IdentifierKind, TemplateUse
+from schemas.common import Attachment, Identifier, IdentifierKind, TemplateUse
 from schemas.outbound import MessageSend
 from services.chassis.accounts import Account
 from services.notifier.channels import whatsapp_media as media
@@ -80,13 +80,21 @@ async def _parts(means: Means, account: Account, message: MessageSend) -> list[P
     personal = message.personal
     if personal.template is not None:
         return [_template(personal.template)]
-    files = await load(means, personal.attachments)
-    uploaded = [(file, await _upload(means, account, file)) for file in files]
+    uploaded = await _uploaded(means, account, personal.attachments) if personal.attachments else []
+    files = [file for file, _ in uploaded]
     captioned = bool(files) and media.takes_caption(files[0], personal.text)
     texts = [] if captioned else [media.text(piece) for piece in pieces(personal.text, _TEXT_BYTES)]
     captions = [personal.text if captioned else "", *[""] * len(files)]
     shown = [media.message(*each, caption) for each, caption in zip(uploaded, captions, strict=False)]
     return [*texts, *shown]
+
+
+async def _uploaded(
+    means: Means, account: Account, attachments: Sequence[Attachment]
+) -> list[tuple[LoadedFile, str]]:
+    with means.preparing():
+        files = await load(means, attachments)
+        return [(file, await _upload(means, account, file)) for file in files]
 
 
 async def _upload(means: Means, account: Account, file: LoadedFile) -> str:

@@ -80,7 +80,7 @@ def item_of(delivery: Delivery, chats: Chats) -> Item:
     common = catalogue.place(message, data.get("conversation_id"))
     words = catalogue.words(message)
     visitors = _visitors(message, chats)
-    if not decision:
+    if not decision and "conversation_id" in data:
         chats.sits(data["conversation_id"], message.customer_id, data["inbox"])
     return Item(
         (delivery.topic, delivery.partition),

@@ -70,7 +70,11 @@ class Resume:
         found: dict[Position, list[Item]] = {}
 
         def receive(delivery: Delivery) -> None:
-            item = item_of(delivery, self.hub.chats)
+            try:
+                item = item_of(delivery, self.hub.chats)
+            except Exception as error:  # noqa: BLE001  (one record must not end every stream that resumes over it)
+                log.error("feed_failed", topic=delivery.topic, error=type(error).__name__, exc_info=error)
+                return
             if stream.viewer.sees(item):
                 found.setdefault(item.position, []).append(item)
 

@@ -96,27 +96,36 @@ def _changes(parts: Parts) -> APIRouter:
     router = APIRouter()
     commands, once = parts.commands, parts.once
 
+    async def with_secret(answer: Answer) -> Answer:
+        """Add the newest secret, which only the subscription itself keeps."""
+        endpoint = await commands.endpoints.get(answer.body["id"])
+        secret = {"secret": endpoint.secrets[0].value} if endpoint is not None else {}
+        return Answer(answer.status, {**answer.body, **secret}, answer.headers)
+
     @router.post("/v1/webhooks", status_code=201)
     async def create(request: Request, caller: Admin, body: WebhookInput) -> Response:
         async def run(command: UUID) -> Answer:
             made = await commands.create(command, body)
-            return Answer(201, {"id": made.id, "secret": made.secrets[0].value})
+            return Answer(201, {"id": made.id})
 
-        return await once.once(request, caller.subject, body.model_dump(mode="json"), run)
+        return await once.once(request, caller.subject, body.model_dump(mode="json"), run, with_secret)
 
     @router.patch("/v1/webhooks/{webhook_id}")
     async def change(request: Request, caller: Admin, webhook_id: str, body: WebhookPatch) -> Response:
         async def run(_: object) -> Answer:
-            changed, secret = await commands.change(webhook_id, body)
-            shown = {"secret": secret} if secret else {}
-            return Answer(200, {**webhook_view(changed, parts.clock()), **shown})
+            changed = await commands.change(webhook_id, body)
+            return Answer(200, webhook_view(changed, parts.clock()))
 
-        return await once.once(request, caller.subject, body.model_dump(mode="json"), run)
+        shown = with_secret if body.rotate_secret else None
+        return await once.once(request, caller.subject, body.model_dump(mode="json"), run, shown)
 
     @router.delete("/v1/webhooks/{webhook_id}", status_code=204)
-    async def delete(_: Admin, webhook_id: str) -> Response:
-        await commands.delete(webhook_id)
-        return Response(status_code=204)
+    async def delete(request: Request, caller: Admin, webhook_id: str) -> Response:
+        async def run(_: object) -> Answer:
+            await commands.delete(webhook_id)
+            return Answer(204)
+
+        return await once.once(request, caller.subject, None, run)
 
     @router.post("/v1/webhooks/{webhook_id}/replay", status_code=202)
     async def replay(request: Request, caller: Admin, webhook_id: str, body: ReplayInput) -> Response:

@@ -52,8 +52,8 @@ class Commands:
             )
         return await self.found(own)
 
-    async def change(self, webhook_id: str, patch: WebhookPatch) -> tuple[Endpoint, str | None]:
-        """Change it; return it with its new secret, if that was asked for. Raises Problem 404 and 422."""
+    async def change(self, webhook_id: str, patch: WebhookPatch) -> Endpoint:
+        """Change it; a new secret becomes the first of its secrets. Raises Problem 404 and 422."""
         if patch.url is not None:
             await self._vetted(patch.url)
         fresh = self.secret() if patch.rotate_secret else None
@@ -75,7 +75,7 @@ class Commands:
                 return rules.resumed(after, _name(before))
             return after
 
-        return await self._saved(webhook_id, changed), fresh
+        return await self._saved(webhook_id, changed)
 
     async def replay(self, webhook_id: str, since: datetime) -> Endpoint:
         """Send again all from `since` on, and resume it. Raises Problem 404, 409, 422."""

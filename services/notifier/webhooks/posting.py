@@ -12,6 +12,7 @@ from schemas.hooks import PauseReason
 from services.chassis.clock import Clock, utc_now
 from services.chassis.faults import is_transient
 from services.chassis.logging import log
+from services.chassis.loops import told_to_end
 from services.notifier import metrics
 from services.notifier.webhooks import rules
 from services.notifier.webhooks.endpoint_store import Endpoints
@@ -56,12 +57,14 @@ class Posting:
         """Send until cancelled; then claim nothing more, and wait for the requests that are out."""
         self._stopping = False
         try:
-            while True:
+            while not told_to_end():
                 self._woken.clear()
                 try:
                     await self.look()
                 except Exception as error:  # noqa: BLE001  (the loop outlives any failure)
                     log.warning("webhooks_not_looked_for", error=type(error).__name__)
+                if told_to_end():
+                    break
                 try:
                     async with asyncio.timeout(self.poll_seconds):
                         await self._woken.wait()

@@ -4,7 +4,7 @@ A *post* is one event on its way to one endpoint. Posts of one thread to one end
 out one after another.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -313,8 +313,3 @@ def earliest(*places: Mapping[Place, int]) -> dict[Place, int]:
         for place, offset in each.items():
             found[place] = min(offset, found.get(place, offset))
     return found
-
-
-def total(schedule: Iterable[timedelta]) -> timedelta:
-    """Return how long a schedule lasts."""
-    return sum(schedule, timedelta(0))

@@ -12,14 +12,17 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from schemas.calls import CallStep
 from schemas.common import Attachment, BlobRef
-from schemas.ids import attachment_id
+from schemas.ids import attachment_id, recording_id
 from schemas.inbound import MessageReceived
 from services.chassis.accounts import Accounts
 from services.chassis.attachments import Attachments, File, State, agents
 from services.chassis.blobs import BlobStore, blob_store, contents, shared_database
 from services.chassis.delivery import HANDLED, Delivery
+from services.chassis.problems import Problem
 from services.chassis.settings import Settings
+from services.chassis.uploads import Upload, keep
 from services.ingest.fetching import Fetching
 from services.ingest.settings import IngestSettings
 from services.ingest.sources import Downloads
@@ -216,13 +219,56 @@ async def test_what_will_never_be_there_says_why(world: World, answer: httpx.Res
         assert (await world.until(came, State.REFUSED)).reason == reason
 
 
-async def test_an_attachment_without_any_place_and_one_of_a_lost_account_are_given_up(world: World) -> None:
-    fetching = world.fetching(lambda _: httpx.Response(500))
-    nowhere = sms(world, "", content_type="fallback")
-    gone = message(world, Attachment(url="https://cdn.example/1"), provider="nobody")
-    await learn(fetching, nowhere, gone)
+async def test_a_recording_that_was_not_there_yet_is_asked_for_again_when_a_later_webhook_tells_of_it(
+    world: World,
+) -> None:
+    answers = iter([httpx.Response(404), httpx.Response(200, content=PNG)])
+    fetching = world.fetching(lambda _: next(answers))
+    plain = message(world, Attachment(url="https://cdn.example/RE1", media_id="RE1"), provider="twilio-voice")
+    early = plain.model_copy(
+        update={"data": plain.data.model_copy(update={"call": CallStep(call_id=uuid4())})}
+    )
+    name = str(recording_id(early.data.call.call_id, "RE1"))  # type: ignore[union-attr]  # set above
+
+    async def settled(state: State) -> None:
+        async with asyncio.timeout(10):
+            while (await world.attachments.find([name]))[name].state is not state:
+                await asyncio.sleep(0.01)
+
+    await learn(fetching, early)
+    await world.attachments.collection.update_one({"_id": name}, {"$set": {"attempts": 9}})
+    async with running(fetching):
+        await settled(State.REFUSED)
+        await learn(fetching, early)  # the same word again
+        assert (await world.attachments.find([name]))[name].reason == "not_found"
+        await world.pass_(60)
+        later = early.data.model_copy(update={"received_at": world.now})
+        await learn(fetching, early.model_copy(update={"id": uuid4(), "data": later}))
+        await settled(State.STORED)
+    assert (await world.attachments.find([name]))[name].reason is None
+
+
+async def test_an_attachment_without_any_place_is_given_up(world: World) -> None:
+    fetching, nowhere = world.fetching(lambda _: httpx.Response(500)), sms(world, "", content_type="fallback")
+    await learn(fetching, nowhere)
     async with running(fetching):
         assert (await world.until(nowhere, State.REFUSED)).reason == "nothing_to_fetch"
+
+
+async def test_a_file_waits_for_an_account_that_is_not_loaded_yet(world: World) -> None:
+    fetching = world.fetching(lambda _: httpx.Response(200, content=PNG), fetch_limit_seconds=60)
+    known, fetching.accounts = fetching.accounts, Accounts([])
+    came = sms(world, "https://cdn.example/1")
+    gone = message(world, Attachment(url="https://cdn.example/2"), provider="nobody")
+    await learn(fetching, came, gone)
+    async with running(fetching):
+        async with asyncio.timeout(10):
+            while await world.attachments.collection.count_documents({"attempts": 0}):
+                await asyncio.sleep(0.01)
+        fetching.follow(known)
+        await world.pass_(20)
+        await world.until(came, State.STORED)
+        await world.pass_(60)
         assert (await world.until(gone, State.REFUSED)).reason == "no_account"
 
 
@@ -300,9 +346,42 @@ async def test_uploads_that_no_message_takes_are_forgotten(world: World) -> None
 
 async def test_an_upload_belongs_to_who_uploaded_it(world: World) -> None:
     file = await _upload(world, "a")
-    assert await world.attachments.own(agents("ana"), [file.id]) == [file]
-    assert await world.attachments.own(agents("ben"), [file.id]) is None
-    assert await world.attachments.own(agents("ana"), [file.id, str(uuid4())]) is None
+    assert await world.attachments.own(agents("ana"), [file.id], world.now) == [file]
+    assert await world.attachments.own(agents("ben"), [file.id], world.now) is None
+    assert await world.attachments.own(agents("ana"), [file.id, str(uuid4())], world.now) is None
+
+
+async def test_an_upload_that_is_being_sent_is_not_forgotten_meanwhile(world: World) -> None:
+    file, later = await _upload(world, "a"), world.now + timedelta(hours=23)
+    for who in ("ben", "ana"):
+        await world.attachments.own(agents(who), [file.id], later)
+        row = await world.attachments.collection.find_one({"_id": file.id})
+        assert row["unused_since"] == (later if who == "ana" else world.now)
+    assert await world.attachments.forget_unused(later) == 0
+    await world.attachments.use([file])
+    await world.attachments.own(agents("ana"), [file.id], later)  # a message has it: it stays
+    assert await world.attachments.forget_unused(later + timedelta(days=9)) == 0
+
+
+async def test_a_file_that_is_uploaded_again_under_its_id_is_kept_once(world: World) -> None:
+    name, settings = uuid4(), Settings()
+
+    async def again(data: bytes) -> File:
+        return await keep(
+            Upload(data, "image/png", "a.png"),
+            file_id=name,
+            owner=agents("ana"),
+            attachments=world.attachments,
+            settings=settings,
+            at=world.now,
+        )
+
+    first = await again(PNG)
+    assert await again(PNG) == first
+    with pytest.raises(Problem) as caught:
+        await again(b"another")
+    assert str(caught.value.body["type"]).endswith("key-reused")
+    assert [path.name for path in _files(world) if path.is_file()] == [_ref(first)]
 
 
 async def _upload(world: World, name: str) -> File:

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import httpx
+
 from schemas.outbound import MessageSend
 from services.chassis.accounts import Account
 from services.notifier import metrics
 from services.notifier.accounts_api import shown
-from services.notifier.channels import Refused, Retry, Sent
+from services.notifier.channels import Refused, Retry, Sent, whatsapp
 from tests.integration.notifier.conftest import ACCOUNTS, Notifier, accepts
 from tests.unit.notifier.builders import reply
 
@@ -233,3 +235,29 @@ async def test_a_resting_account_is_shown_as_such_and_keeps_resting_when_it_is_c
     assert [shown(each, notifier.now).state for each in (first, second)] == ["resting", "ok"]
     notifier.later(7.1)
     assert shown(first, notifier.now).state == "ok"
+
+
+async def test_a_message_of_which_a_part_was_taken_never_waits_for_a_broken_account(
+    notifier: Notifier,
+) -> None:
+    asked: list[bytes] = []
+
+    def graph(request: httpx.Request) -> httpx.Response:
+        asked.append(request.content)
+        if len(asked) % 2:
+            return httpx.Response(200, json={"messages": [{"id": f"wamid.{len(asked)}"}]})
+        return httpx.Response(401, json={"error": {"code": 190}})
+
+    notifier.sending.client = httpx.AsyncClient(transport=httpx.MockTransport(graph))
+    notifier.sending.request = lambda _: whatsapp.send
+    notifier.sending.learn([WHATSAPP.model_copy(update={"secrets": {"access_token": "t"}})])
+    long = reply("long", provider="whatsapp", to="15551230001")
+    text = long.personal.model_copy(update={"text": "word " * 1000})
+    await notifier.accept(long.model_copy(update={"personal": text}))
+    await notifier.send_all("whatsapp/demo")
+    notifier.later(3600)
+    await notifier.send_all("whatsapp/demo")
+    assert (len(asked), notifier.published("long")) == (2, [(1, "failed")])
+    stored = await notifier.stored("long")
+    assert (stored["error_code"], stored["error_detail"][:24]) == ("190", "1 of 2 parts were sent; ")
+    assert notifier.sending.standings.broken("whatsapp/demo") == "190"

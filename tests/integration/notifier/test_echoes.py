@@ -51,7 +51,7 @@ async def test_the_echo_of_an_earlier_part_of_our_message_is_not_shown(notifier:
     async def in_parts(means: Means, _account: object, _message: object, /) -> Sent:
         await notifier.receive(echo("P-early"))
         for part in ("P-early", "P-late"):
-            await means.took(part)
+            await means.took(part, "1 of 3")
         return Sent("P-last")
 
     notifier.sending.request = lambda _: in_parts
@@ -65,14 +65,14 @@ async def test_the_echo_of_an_earlier_part_of_our_message_is_not_shown(notifier:
 
 async def test_a_part_that_cannot_be_noted_does_not_stop_the_message(notifier: Notifier) -> None:
     async def in_parts(means: Means, _account: object, _message: object, /) -> Sent:
-        await means.took("P-first")
+        await means.took("P-first", "1 of 2")
         return Sent("P-last")
 
-    async def away(_names: object, _now: object) -> None:
+    async def away(_name: object, _part: object, _now: object) -> None:
         raise ConnectionError
 
     notifier.sending.request = lambda _: in_parts
-    notifier.store.note_parts = away  # type: ignore[method-assign]
+    notifier.store.note_part = away  # type: ignore[method-assign]
     await notifier.accept(reply("a", provider="instagram", to="IGSID1"))
     await notifier.send_all(SOURCE)
     assert notifier.published("a") == [(1, "sent")]

@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from schemas.common import DeliveryStatus
 from services.chassis.mongo import Database
+from services.notifier.channels import Means, Sent
 from services.notifier.settings import NotifierSettings
 from tests import crash
 from tests.integration.notifier.conftest import Notifier
@@ -168,3 +171,37 @@ async def test_receipts_and_answers_at_the_same_time_all_arrive(notifier: Notifi
     for name in names:
         seqs = sorted(seq for seq, _ in notifier.published(name))
         assert seqs == list(range(1, len(seqs) + 1))
+
+
+@pytest.mark.parametrize("when", ["before it is noted", "while the next is sent", "after all", "after read"])
+async def test_a_failure_of_an_earlier_part_is_the_messages_whenever_it_comes(
+    notifier: Notifier, when: str
+) -> None:
+    failure = receipt("P-first", S.FAILED, error_code="131026")
+
+    async def in_parts(means: Means, _account: object, _message: object, /) -> Sent:
+        if when == "before it is noted":
+            await notifier.receive(receipt("P-first", S.SENT), failure)
+        await means.took("P-first", "1 of 2")
+        if when == "while the next is sent":
+            await notifier.receive(failure)
+        return Sent("P-last")
+
+    notifier.sending.request = lambda _: in_parts
+    await notifier.accept(reply("a"))
+    await notifier.send_all()
+    if when == "after all":
+        await notifier.receive(failure)
+    await notifier.receive(receipt("P-first", S.DELIVERED), receipt("P-last", S.DELIVERED))
+    await notifier.receive(receipt("P-last", S.READ, seconds=3))
+    if when == "after read":
+        await notifier.receive(failure)
+    stored = await notifier.stored("a")
+    assert (stored["status"], stored["error_code"], stored["provider_message_id"]) == (
+        "failed",
+        "131026",
+        "P-last",
+    )
+    assert stored["error_detail"] == "part 1 of 2 failed"
+    assert notifier.published("a")[-1][1] == "failed"
+    assert await parked(notifier) == 0

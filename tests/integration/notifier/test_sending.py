@@ -9,10 +9,10 @@ from schemas.common import DeliveryStatus
 from schemas.outbound import MessageSend
 from services.chassis.delivery import DUPLICATE, HANDLED
 from services.chassis.mongo import Database
-from services.notifier.channels import Refused, Retry, Sent, Unknown
+from services.notifier.channels import Means, Refused, Retry, Sent, Unknown
 from services.notifier.settings import NotifierSettings
 from tests import crash
-from tests.integration.notifier.conftest import Notifier, Provider, accepts
+from tests.integration.notifier.conftest import ACCOUNTS, Notifier, Provider, accepts
 from tests.unit.notifier.builders import message_id, receipt, reply
 
 S = DeliveryStatus
@@ -160,8 +160,19 @@ async def test_a_web_chat_message_is_sent_by_being_stored(notifier: Notifier) ->
     assert chats == [("conversation-of-c1", str(message_id("a")))]
 
 
-async def test_a_message_for_an_account_that_is_gone_fails_at_once(notifier: Notifier) -> None:
+async def test_a_message_waits_for_an_account_that_is_not_loaded_yet(notifier: Notifier) -> None:
+    await notifier.accept(reply("a", account="new"))
+    await notifier.sends.abandon(timedelta(days=1))
+    assert (notifier.published("a"), (await notifier.stored("a"))["state"]) == ([], "waiting")
+    notifier.sending.learn([*ACCOUNTS, ACCOUNTS[0].model_copy(update={"account": "new"})])
+    await notifier.send_all("twilio-sms/new")
+    assert notifier.published("a") == [(1, "sent")]
+
+
+async def test_a_message_for_an_account_that_never_comes_fails_at_the_limit(notifier: Notifier) -> None:
     await notifier.accept(reply("a", account="closed"))
+    notifier.later(86_401)
+    await notifier.sends.abandon(timedelta(days=1))
     assert notifier.published("a") == [(1, "failed")]
     assert (await notifier.stored("a"))["error_code"] == "no_account"
 
@@ -330,3 +341,34 @@ async def test_an_account_that_gets_too_much_rests_and_no_other(notifier: Notifi
     await until_sent(*names)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+def hurried(settings: NotifierSettings) -> NotifierSettings:
+    return settings.model_copy(update={"send_timeout_seconds": 0.2, "files_timeout_seconds": 0.6})
+
+
+@pytest.mark.parametrize(
+    ("files_take", "answer_takes", "ends"),
+    [(0.4, 0.0, [(1, "sent")]), (5.0, 0.0, []), (0.0, 5.0, [(1, "unknown")]), (0.3, 5.0, [(1, "unknown")])],
+)
+async def test_only_a_request_that_was_made_can_have_an_unknown_outcome(
+    database: Database, settings: NotifierSettings, files_take: float, answer_takes: float, ends: list[object]
+) -> None:
+    async def sender(means: Means, _account: object, _message: object, /) -> Sent:
+        if files_take:
+            with means.preparing():
+                await asyncio.sleep(files_take)
+        await asyncio.sleep(answer_takes)
+        return Sent("P-a")
+
+    hasty = Notifier(database, hurried(settings))
+    hasty.sending.request = lambda _: sender
+    await hasty.accept(reply("a"))
+    await hasty.send_all()
+    assert hasty.published("a") == ends
+    if not ends:
+        files_take = 0.0
+        hasty.later(2)
+        await hasty.send_all()
+        assert hasty.published("a") == [(1, "sent")]
+    await hasty.sending.client.aclose()

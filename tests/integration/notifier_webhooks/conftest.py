@@ -155,7 +155,7 @@ class Hooks:
         return (await self.commands.create(ids.derive("test", name), wanted)).id
 
     async def patch(self, webhook: str, **changes: Any) -> Endpoint:
-        return (await self.commands.change(webhook, WebhookPatch(**changes)))[0]
+        return await self.commands.change(webhook, WebhookPatch(**changes))
 
     def write(self, *names: str) -> list[Delivery]:
         written = []

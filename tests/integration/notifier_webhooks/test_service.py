@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from deploy.local.keys import StackKeys
 from schemas.topics import CONVERSATIONS_EVENTS
 from services.chassis.broker import KafkaPublisher, Outgoing
+from services.chassis.mongo import connect
 from services.chassis.topics import create_topics
 from services.notifier.app import build_app
 from services.notifier.settings import NotifierSettings
@@ -347,3 +348,25 @@ async def test_subscriptions_are_admins_alone_and_not_without_end(running: Runni
     assert [each["id"] for each in listed["items"]] == made[:0:-1]
     assert (await running.call("DELETE", f"/{made[0]}"))[0] == 204
     assert (await running.call("POST", json=wanted))[0] == 201
+
+
+async def test_repeated_commands_have_their_answers_while_no_secret_is_kept_with_them(
+    running: Running, site: Site, settings: NotifierSettings
+) -> None:
+    create = {"headers": {"Idempotency-Key": "make"}, "json": {"url": site.url, "events": ["*"]}}
+    made = [await running.call("POST", **create) for _ in range(2)]
+    assert made[0] == made[1]
+    webhook, first = made[0][1]["id"], made[0][1]["secret"]
+    rotate = {"headers": {"Idempotency-Key": "rotate"}, "json": {"rotate_secret": True}}
+    rotated = [await running.call("PATCH", f"/{webhook}", **rotate) for _ in range(2)]
+    assert rotated[0] == rotated[1]
+    database = connect(settings, "notifier")
+    kept = [str(each) async for each in database["idempotency"].find({})]
+    await database.client.close()
+    assert len(kept) == 2
+    for secret in (first, rotated[0][1]["secret"]):
+        assert secret.startswith("whsec_")
+        assert not any(secret in each for each in kept)
+    delete = {"headers": {"Idempotency-Key": "gone"}}
+    assert [(await running.call("DELETE", f"/{webhook}", **delete))[0] for _ in range(2)] == [204, 204]
+    assert (await running.call("DELETE", f"/{webhook}"))[0] == 404

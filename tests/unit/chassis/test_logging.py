@@ -5,6 +5,8 @@ import json
 import logging
 
 import pytest
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser
 
 from services.chassis.logging import bound, configure, log
 
@@ -50,3 +52,10 @@ def test_levels_below_the_configured_one_are_left_out(stream: io.StringIO) -> No
     log.debug("quiet")
     log.info("loud")
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["loud"]
+
+
+def test_what_is_wrong_in_a_form_that_anybody_may_send_is_no_line(stream: io.StringIO) -> None:
+    with pytest.raises(FormParserError):
+        MultipartParser(b"x").write(b"no form")
+    logging.getLogger("another.library").warning("heard")
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["heard"]

@@ -29,7 +29,7 @@ from services.conversation.domain import decisions, lifecycle
 from services.conversation.domain.calling import KEPT_CALLS
 from services.conversation.domain.draft import Draft, RowPatch, TimelineRow
 from services.conversation.domain.model import Conversation, Thread
-from services.conversation.domain.rules import ATTACH, ForgottenCallError, Known, UnknownInboxError
+from services.conversation.domain.rules import ATTACH, ForgottenCallError, Known
 from services.conversation.domain.timers import next_due, tick
 from tests.unit.conversation.builders import (
     CUSTOMER,
@@ -315,9 +315,9 @@ def test_a_choice_moves_the_conversation_to_its_inbox_while_nobody_has_it() -> N
     assert current(late.thread).status is Status.OPEN
 
 
-def test_a_choice_of_an_unknown_inbox_is_refused() -> None:
-    with pytest.raises(UnknownInboxError):
-        told(heard([START])[0], chosen(1, "1", seconds=5, inbox="nowhere"))
+def test_a_choice_of_an_unknown_inbox_leaves_the_call_where_it_is() -> None:
+    change, _ = told(heard([START])[0], chosen(1, "1", seconds=5, inbox="nowhere"))
+    assert current(change.thread).inbox == "support"
 
 
 def test_skills_of_a_call_are_not_asked_for_when_the_customer_comes_back_otherwise() -> None:

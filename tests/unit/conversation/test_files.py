@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
@@ -14,10 +16,13 @@ from schemas.common import BlobRef
 from services.chassis.attachments import File, State, agents, visitors
 from services.chassis.auth import Principal, Role, Visitor
 from services.chassis.blobs import BlobMissing
-from services.chassis.problems import Problem, not_found
+from services.chassis.problems import Problem, conflict, not_found
 from services.chassis.serving import served
 from services.chassis.uploads import _name
+from services.conversation.api import _sent
 from services.conversation.files import Files
+from services.conversation.inputs import ReplyInput
+from services.conversation.permission import Reply
 
 ANA, BEN = Principal("ana", frozenset({Role.AGENT})), Principal("ben", frozenset({Role.AGENT}))
 ZOE = Visitor("demo", "zoe")
@@ -30,9 +35,17 @@ class World:
         self.files = {file.id: file for file in files}
         self.row = row
         self.kept: dict[str, bytes] = {}
+        self.used: set[str] = set()
 
     async def find(self, ids: Iterable[str]) -> dict[str, File]:
         return {each: self.files[each] for each in ids if each in self.files}
+
+    async def own(self, owner: str, ids: list[str], _at: datetime) -> list[File] | None:
+        files = [self.files[each] for each in ids if each in self.files]
+        return files if all(each.owner == owner for each in files) else None
+
+    async def use(self, files: list[File]) -> None:
+        self.used |= {each.id for each in files}
 
     async def message_with(self, _attachment: str) -> dict[str, Any] | None:
         return self.row
@@ -123,6 +136,28 @@ async def test_only_known_types_are_served_as_what_they_are() -> None:
         assert answer.headers["content-type"] == "application/octet-stream"
         assert answer.headers["content-disposition"] == 'attachment; filename="a\'.htmlX: y"'
         assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
+
+
+async def test_a_file_is_kept_for_good_only_once_the_reply_that_has_it_is_sent() -> None:
+    mine = file(owner=agents("ana"))
+    world = World(mine)
+    anything: Any = world
+    parts: Any = SimpleNamespace(files=Files(anything, anything, anything))
+    reply = ReplyInput.model_validate({"text": "here", "attachments": [{"id": mine.id}]})
+
+    async def refused(_: Reply) -> UUID:
+        raise conflict("it is closed")
+
+    assert await status(_sent(parts, ANA, reply, refused)) == 409
+    assert world.used == set()
+
+    async def sent(wanted: Reply) -> UUID:
+        assert [str(each.id) for each in wanted.attachments] == [mine.id]
+        return uuid4()
+
+    assert (await _sent(parts, ANA, reply, sent)).status == 202
+    assert world.used == {mine.id}
+    assert await status(_sent(parts, BEN, reply, sent)) == 422
 
 
 @given(st.text(st.characters(max_codepoint=255)))

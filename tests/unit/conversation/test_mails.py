@@ -181,7 +181,7 @@ def test_what_is_remembered_of_mails_is_bounded() -> None:
     assert len(thread.mails) <= 8
 
 
-def test_a_complaint_withdraws_consent_and_a_mail_of_theirs_gives_it_again() -> None:
+def test_a_complaint_withdraws_consent_and_a_mail_that_is_proven_theirs_gives_it_again() -> None:
     thread = opened()
     complaint = mail("complaint", seconds=5)
     data = complaint.data.model_copy(update={"kind": "complaint", "consent": "stop"})
@@ -190,5 +190,8 @@ def test_a_complaint_withdraws_consent_and_a_mail_of_theirs_gives_it_again() -> 
     assert change.thread.routes == thread.routes
     (told,) = commands(change, ConsentChanged)
     assert (told.data.opted_out, told.data.source, told.personal.address) == (True, "provider", ANN)
-    (lifted,) = commands(received(change.thread, mail("again", seconds=9)), ConsentChanged)
+    said_to_be = received(change.thread, mail("forged?", seconds=8))
+    assert commands(said_to_be, ConsentChanged) == []
+    proven = ANN.model_copy(update={"verified": True})
+    (lifted,) = commands(received(said_to_be.thread, mail("again", seconds=9, sender=proven)), ConsentChanged)
     assert not lifted.data.opted_out

@@ -91,6 +91,9 @@ class Bytes:
         digest = hashlib.sha256(data).hexdigest()
         return BlobRef(ref=ref, sha256=digest, size=len(data), content_type=content_type, filename=filename)
 
+    async def delete(self, ref: str) -> None:
+        del self.kept[ref]
+
 
 @dataclass
 class Uploads:
@@ -100,10 +103,10 @@ class Uploads:
     known: dict[str, File] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
 
-    async def upload(self, file: File, _at: datetime) -> None:
-        self.known[file.id] = file
+    async def upload(self, file: File, _at: datetime) -> File:
+        return self.known.setdefault(file.id, file)
 
-    async def own(self, owner: str, ids: Sequence[str]) -> list[File] | None:
+    async def own(self, owner: str, ids: Sequence[str], _at: datetime) -> list[File] | None:
         files = [file for each in ids if (file := self.known.get(each)) and file.owner == owner]
         return files if len(files) == len(ids) else None
 
@@ -663,6 +666,12 @@ async def test_a_visitor_cannot_send_anothers_file(stack: Stack) -> None:
     assert stack.log.records == []
 
 
+FORM = (
+    b"--x\r\nContent-Disposition: form-data; name=a; filename=..b..\r\n\r\nhello\r\n--x\r\n"
+    b"Content-Disposition: form-data; name=c\r\n\r\n\xff\r\n--x--\r\n"
+)
+
+
 @pytest.mark.parametrize(
     ("data", "headers", "status"),
     [
@@ -671,6 +680,7 @@ async def test_a_visitor_cannot_send_anothers_file(stack: Stack) -> None:
         (PNG * 100, {}, 413),
         (b"no form", {"content_type": "multipart/form-data; boundary=x"}, 422),
         (b"no form", {"content_type": "multipart/form-data"}, 422),
+        (FORM, {"content_type": "multipart/form-data; boundary=x; charset=undefined"}, 422),
         (b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--x--\r\n",
          {"content_type": "multipart/form-data; boundary=x"}, 422),
     ],
@@ -691,6 +701,43 @@ async def test_uploads_need_a_token_and_are_limited(settle: Settle) -> None:
     token = (await stack.visitor())["token"]
     assert (await upload(stack, "nonsense", PNG)).status_code == 401
     assert [(await upload(stack, token, PNG)).status_code for _ in range(2)] == [201, 429]
+
+
+async def test_whoever_the_visitors_are_an_address_uploads_only_so_many_files(settle: Settle) -> None:
+    stack = settle(webchat_address_uploads_burst=2, webchat_address_uploads_per_minute=1)
+    tokens = [(await stack.visitor())["token"] for _ in range(3)]
+    assert [(await upload(stack, token, PNG)).status_code for token in tokens] == [201, 201, 429]
+
+
+async def test_an_address_uploads_only_so_many_bytes(settle: Settle) -> None:
+    stack = settle(webchat_address_upload_bytes_burst=len(PNG) * 2, webchat_address_upload_bytes_per_minute=1)
+    tokens = [(await stack.visitor())["token"] for _ in range(3)]
+    assert [(await upload(stack, token, PNG)).status_code for token in tokens] == [201, 201, 429]
+    assert len(stack.uploads.known) == 2
+
+
+async def test_an_upload_with_the_same_key_is_one_file_and_another_file_with_it_is_refused(
+    stack: Stack,
+) -> None:
+    mine, theirs = (await stack.visitor())["token"], (await stack.visitor())["token"]
+    first, again = [await upload(stack, mine, PNG, idempotency_key="k1") for _ in range(2)]
+    assert (first.status_code, again.status_code, again.json()) == (201, 201, first.json())
+    other = await upload(stack, mine, b"another", idempotency_key="k1")
+    assert (other.status_code, other.json()["type"].endswith("key-reused")) == (422, True)
+    assert list(stack.blobs.kept.values()) == [PNG]
+    assert (await upload(stack, theirs, PNG, idempotency_key="k1")).json()["id"] != first.json()["id"]
+    assert (await upload(stack, mine, PNG, idempotency_key="x" * 256)).status_code == 422
+
+
+async def test_a_file_is_kept_for_good_only_once_its_message_is_taken(stack: Stack) -> None:
+    token = (await stack.visitor())["token"]
+    said = {"client_id": "1", "attachments": [(await upload(stack, token, PNG)).json()["id"]]}
+    stack.log.down = True
+    assert (await stack.say(token, said)).status_code == 503
+    assert stack.uploads.used == set()
+    stack.log.down = False
+    assert (await stack.say(token, said)).status_code == 202
+    assert stack.uploads.used == set(said["attachments"])
 
 
 async def test_an_absent_store_is_503(stack: Stack) -> None:

@@ -1,7 +1,7 @@
 """How each provider gives its files, with which credentials, and what its refusals mean."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from schemas.common import Channel
 from services.chassis.accounts import Account
 from services.chassis.outside import Forbidden
-from services.ingest.attachments import GivenUp, Job, Later, Place
+from services.ingest.attachments import GivenUp, Job, Later, Patience, Place, next_try
 from services.ingest.sources import Downloads
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -250,6 +250,31 @@ async def test_a_look_up_that_our_token_fails_is_tried_again(status: int) -> Non
     world = World({"https://graph.facebook.com/v23.0/654": httpx.Response(status)})
     with pytest.raises(Later):
         await world.fetch(account("whatsapp"), job("whatsapp", "654", Place.MEDIA))
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_file_that_our_credentials_do_not_open_is_tried_again_and_one_asked_for_without_is_not(
+    status: int,
+) -> None:
+    with pytest.raises(Later):
+        await World({MEDIA: httpx.Response(status)}).fetch(account("twilio-sms"), job("twilio-sms", MEDIA))
+    storage = "https://storage.example/ME1"
+    with pytest.raises(GivenUp, match="expired"):
+        await World({MEDIA: moved(storage), storage: httpx.Response(status)}).fetch(
+            account("twilio-sms"), job("twilio-sms", MEDIA)
+        )
+
+
+@pytest.mark.parametrize("asked", ["86400000", "9" * 30, "9" * 400])
+async def test_however_long_a_provider_asks_us_to_wait_patience_ends(asked: str) -> None:
+    busy = httpx.Response(429, headers={"retry-after": asked})
+    wanted = job("messenger", "https://cdn.example/1")
+    with pytest.raises(Later) as caught:
+        await World({"https://cdn.example/1": busy}).fetch(account("messenger"), wanted)
+    patience = Patience(timedelta(seconds=2), timedelta(minutes=10), timedelta(days=1))
+    after = caught.value.after_seconds
+    assert next_try(wanted, NOW, patience, after) == NOW + timedelta(minutes=10)
+    assert next_try(wanted, NOW + timedelta(days=1), patience, after) is None
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"url": 5}', b'{"url": ""}'])

@@ -7,8 +7,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from deploy.local.demo.day import FILE, Day, Repeats, Replies, Writes
-from deploy.local.send import CHANNELS
+from deploy.local.demo.day import FILE, Calls, Day, Forges, Repeats, Replies, Writes
+from deploy.local.send import CALLS_PROVIDER, CHANNELS, CHAT_PROVIDER
+from deploy.local.simulator.behaviour import Mode
+from deploy.local.simulator.registry import STAND_INS, stand_in
 from deploy.local.stack import HERE, Stack
 from schemas.common import Channel
 
@@ -24,9 +26,47 @@ def test_the_day_shows_every_channel_and_every_fate() -> None:
     assert {event.by for event in day.events if isinstance(event, Writes)} == set(CHANNELS)
     assert {event.does for event in day.events} == {
         "writes", "sends", "reacts", "repeats", "forges", "breaks", "reports",
-        "signs_on", "signs_off", "replies", "notes", "closes", "calls",
+        "signs_on", "signs_off", "replies", "notes", "closes", "calls", "types", "reads",
     }  # fmt: skip
     assert len(day.events) >= 60
+
+
+def provider_of(event: Writes | Forges) -> str:
+    if event.by is Channel.CHAT:
+        return CHAT_PROVIDER
+    return stand_in(event.through or event.by).provider
+
+
+def test_every_provider_brings_a_message_and_sends_a_reply() -> None:
+    wrote: dict[str, str] = {}
+    brought, sent = {CALLS_PROVIDER} if _somebody_calls() else set(), set()
+    for event in Day.load().events:
+        if isinstance(event, Writes):
+            wrote[event.who] = provider_of(event)
+            brought.add(wrote[event.who])
+        elif isinstance(event, Replies) and not event.refused:
+            sent.add(wrote[event.to])
+    every = {row.provider for row in STAND_INS} | {CHAT_PROVIDER}
+    assert brought == every | {CALLS_PROVIDER}
+    assert sent == every
+
+
+def _somebody_calls() -> bool:
+    return any(isinstance(event, Calls) for event in Day.load().events)
+
+
+def test_providers_and_others_fail_in_every_way_that_ends_within_seconds() -> None:
+    events = Day.load().events
+    replies = [event for event in events if isinstance(event, Replies)]
+    longer = {Mode.HANG, Mode.GARBAGE, Mode.HUGE}
+    assert {event.meets for event in replies} == set(Mode) - longer
+    assert {event.refused for event in replies} == {"", "opted-out", "outside-window"}
+    assert {event.ends for event in replies} >= {"failed", "unknown", "delivered", "read"}
+    assert any(event.template for event in replies)
+    pictures = {event.by for event in events if isinstance(event, Writes) and event.picture}
+    assert pictures == {Channel.SMS, Channel.CHAT}
+    forged = {provider_of(event) for event in events if isinstance(event, Forges)}
+    assert {row.provider for row in STAND_INS if row.channel is Channel.EMAIL} < forged
 
 
 def test_somebody_uses_two_channels_by_one_number() -> None:

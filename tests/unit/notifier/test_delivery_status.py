@@ -29,6 +29,7 @@ words = st.builds(Evidence, status=st.sampled_from(S), at=st.integers(0, 50).map
     status=st.just(S.FAILED),
     at=st.integers(0, 50).map(at),
     error_code=st.sampled_from(["5.1.1", "30003"]),
+    failed_part=st.sampled_from([None, "1 of 2"]),
 )
 
 
@@ -64,7 +65,9 @@ def test_a_status_never_regresses_and_each_change_has_the_next_number(said: list
     send = waiting()
     for evidence in said:
         then = merge(send, evidence)
-        assert rank(then.status, then.error_code) >= rank(send.status, send.error_code)
+        assert rank(then.status, then.error_code, then.failed_part) >= rank(
+            send.status, send.error_code, send.failed_part
+        )
         assert then.status_seq - send.status_seq == (then.status is not send.status)
         send = then
 

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from services.notifier.app import provider_client
-from services.notifier.settings import NotifierSettings
+import pytest
+
+from services.chassis.provider_client import provider_client
 
 HANGING = 200
 
@@ -20,7 +21,7 @@ async def test_requests_that_hang_leave_connections_for_other_accounts() -> None
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, provider_client(NotifierSettings()) as client:
+    async with server, provider_client(10) as client:
         hanging = [asyncio.create_task(client.get(f"{base}/hangs")) for _ in range(HANGING)]
         async with asyncio.timeout(10):
             for _ in range(HANGING):
@@ -29,3 +30,10 @@ async def test_requests_that_hang_leave_connections_for_other_accounts() -> None
         for task in hanging:
             task.cancel()
         await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_the_environment_names_no_proxy_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    async with provider_client(10) as client:
+        assert not client.trust_env
+        assert client._mounts == {}  # noqa: SLF001  (where httpx keeps proxies)

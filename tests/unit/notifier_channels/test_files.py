@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -23,12 +24,14 @@ from services.notifier.channels import Means, Refused, Retry, Sent
 from services.notifier.channels.files import LoadedFile
 from services.notifier.channels.mail import compose
 from services.notifier.channels.registry import SENDERS
+from services.notifier.channels.sending import refused_for_size
 from services.notifier.files import Links, StoredFiles
 
 NOW = datetime(2096, 1, 1, tzinfo=UTC)
 SECRET = "an invented secret of 32 bytes or more"
 PNG, PDF = b"\x89PNG\r\n\x1a\n" + bytes(40), b"%PDF-1.7"
 OURS = UUID(int=7)
+SECRETS = ("access_token", "token", "api_key", "server_token")
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
@@ -236,6 +239,32 @@ async def test_a_whatsapp_upload_that_fails_sends_nothing(
 def parsed(raw: bytes) -> EmailMessage:
     assert b"\n" not in raw.replace(b"\r\n", b"")
     return cast(EmailMessage, message_from_bytes(raw, policy=cast(Any, policy.default)))
+
+
+@pytest.mark.parametrize("provider", ["whatsapp", "mime", "telegram", "sendgrid", "postmark"])
+async def test_files_are_read_with_room_for_all_of_them(provider: str) -> None:
+    asked: list[int] = []
+
+    class Full:
+        def __call__(self) -> AbstractContextManager[None]:
+            return nullcontext()
+
+        async def room(self, size: int, /) -> None:
+            asked.append(size)
+            raise refused_for_size(50_000_000)
+
+    files = StoredFiles(cast(Any, Bytes({})), links().make)
+    what = message(provider, attachment("a"), attachment("b"))
+    to = {"telegram": ("telegram", "77"), "whatsapp": ("phone", "+15551230001")}
+    kind, value = to.get(provider, ("email", "ann@mail.example.org"))
+    personal = what.personal.model_copy(update={"to": Identifier(kind=kind, value=value)})
+    ours = account(provider).model_copy(update={"secrets": dict.fromkeys(SECRETS, "t")})
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(500))) as client:
+        with pytest.raises(Refused, match="too_large"):
+            await SENDERS[provider].send(
+                Means(client, "", files, Full()), ours, what.model_copy(update={"personal": personal})
+            )
+    assert asked == [2]
 
 
 def test_a_mail_carries_its_text_and_its_files() -> None:

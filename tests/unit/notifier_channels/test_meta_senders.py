@@ -58,12 +58,21 @@ class Meta:
     def asked(self) -> list[dict[str, Any]]:
         return [json.loads(request.content) for request in self.requests]
 
-    async def take(self, *, agent: str | None = "ana", automatic: bool = False, **personal: object) -> Sent:
+    async def take(
+        self,
+        *,
+        agent: str | None = "ana",
+        automatic: bool = False,
+        human_agent: bool = False,
+        **personal: object,
+    ) -> Sent:
         what = message(self.provider, automatic=automatic, **personal)
-        what = what.model_copy(update={"data": what.data.model_copy(update={"agent": agent})})
+        what = what.model_copy(
+            update={"data": what.data.model_copy(update={"agent": agent, "human_agent": human_agent})}
+        )
         return await self.take_whole(what)
 
-    async def _told(self, provider_message_id: str, /) -> None:
+    async def _told(self, provider_message_id: str, _part: str, /) -> None:
         self.taken.append(provider_message_id)
 
     async def take_whole(self, what: MessageSend) -> Sent:
@@ -174,6 +183,14 @@ async def test_after_a_day_a_person_here_may_still_answer(provider: str) -> None
     tags = [(asked["messaging_type"], asked.get("tag")) for asked in meta.asked]
     tagged = ("MESSAGE_TAG", "HUMAN_AGENT")
     assert tags == [("RESPONSE", None), tagged, tagged]
+
+
+async def test_what_is_known_to_be_late_is_tagged_at_once() -> None:
+    meta = Meta("messenger")
+    await meta.take(human_agent=True)
+    assert [(asked["messaging_type"], asked.get("tag")) for asked in meta.asked] == [
+        ("MESSAGE_TAG", "HUMAN_AGENT")
+    ]
 
 
 @pytest.mark.parametrize(

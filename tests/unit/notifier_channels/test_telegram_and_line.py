@@ -5,12 +5,9 @@ from email import message_from_bytes
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from schemas.common import Attachment
 from services.notifier.channels import Means, Refused, Retry
-from services.notifier.channels.line import parts_of
 from services.notifier.channels.registry import SENDERS
 from tests.unit.notifier_channels.test_senders import account, message
 
@@ -145,18 +142,17 @@ async def test_telegram_takes_the_longest_text(text: str) -> None:
     assert json.loads((await asked("telegram", text=text)).content)["text"] == text
 
 
-@given(text=st.text(st.sampled_from("a\n 😀é"), max_size=60).map(lambda part: part * 400))
-def test_a_long_text_for_line_is_one_request_of_parts_that_lose_nothing(text: str) -> None:
-    parts = list(parts_of(text[:20_000]))
-    assert "".join(parts) == text[:20_000]
-    assert all(0 < len(part.encode("utf-16-le")) <= 10_000 for part in parts)
-
-
 async def test_a_long_text_for_line_breaks_between_words() -> None:
     text = "word " * 1500
     messages = json.loads((await asked("line", text=text)).content)["messages"]
-    assert [each["text"][-5:] for each in messages] == ["word "] * 2
-    assert "".join(each["text"] for each in messages) == text
+    assert [each["text"][-5:] for each in messages] == [" word"] * 2
+    assert " ".join(each["text"] for each in messages) == text.strip()
+
+
+async def test_a_message_for_line_without_words_or_images_asks_nobody() -> None:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(never)) as client:
+        with pytest.raises(Refused, match="empty"):
+            await SENDERS["line"].send(Means(client), account("line"), message("line", text=" \n"))
 
 
 @pytest.mark.parametrize("provider", ["telegram", "line"])
