@@ -80,8 +80,16 @@ def identifier(kind: str, value: str, default_region: str = "US", *, verified: b
 @lru_cache(maxsize=16_384)
 def _phone(value: str, region: str) -> str:
     dialled = f"+{value.lstrip()}" if value[:1] == " " and value.lstrip()[:1] != "+" else value
+    number = _e164(dialled.strip(), region)
+    # a number with zeros where its country dials one first loses one each time it is read
+    while (again := _e164(number, region)) != number:
+        number = again
+    return number
+
+
+def _e164(dialled: str, region: str) -> str:
     try:
-        number = phonenumbers.parse(dialled.strip(), region)
+        number = phonenumbers.parse(dialled, region)
     except phonenumbers.NumberParseException:
         number = None
     if number is None or number.extension or not phonenumbers.is_possible_number(number):

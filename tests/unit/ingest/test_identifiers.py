@@ -95,3 +95,8 @@ def test_clean_text_can_be_stored_and_is_changed_only_where_it_must(text: str) -
     assert "\x00" not in cleaned
     assert (raw_form(text) is None) == (cleaned == text)
     assert "\n" not in line(text, 50)
+
+
+def test_a_number_is_the_same_once_and_twice_normalised() -> None:
+    once = normalise("phone", "+3-1003-1002")
+    assert normalise("phone", once) == once == "+3131002"

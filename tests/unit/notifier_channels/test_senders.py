@@ -517,12 +517,13 @@ async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("theirs", "kept"), [(" SM1\n", "SM1"), ("\ud800", "\ufffd"), ("x" * 2_000, "x" * 998)]
+    ("theirs", "kept"),
+    [(" SM1\n", "SM1"), ("SM\x00\ud800", "SM\ufffd\ufffd"), ("x" * 2_000, "x" * 998)],
 )
 async def test_an_id_of_the_providers_is_kept_as_ingest_reads_it_in_receipts(theirs: str, kept: str) -> None:
-    answer = json.dumps({"sid": theirs}).encode()
-    sent = await send("twilio-sms", lambda _: httpx.Response(201, content=answer))
-    assert sent.provider_message_id == kept == provider_id(theirs)
+    answer = httpx.Response(201, content=json.dumps({"sid": theirs}).encode())
+    assert await send("twilio-sms", lambda _: answer) == Sent(kept)
+    assert provider_id(theirs) == kept
 
 
 async def test_an_id_of_blanks_is_none() -> None:
