@@ -43,11 +43,13 @@ async def on_timelines(kafka: str, _mongo: str, _prefix: str) -> set[UUID]:
 
 async def journaled(_kafka: str, mongo: str, prefix: str) -> set[UUID]:
     async with AsyncMongoClient[dict[str, Any]](mongo) as connected:
-        entries = connected[f"{prefix}_router"]["journal"].find({}, {"inputs": 1})
-        inputs = [each async for entry in entries for each in entry["inputs"]]
-    ids = [UUID(json.loads(each["value"])["id"]) for each in inputs if each["offset"] is not None]
-    assert len(ids) == len(set(ids)), "a command was handled twice"
-    return set(ids)
+        entries = connected[f"{prefix}_router"]["journal"].find({}, {"inputs": 1, "pool": 1})
+        inputs = [(entry["pool"], each) async for entry in entries for each in entry["inputs"]]
+    commands = [(pool, each) for pool, each in inputs if each["offset"] is not None]
+    # one that was published again stands at another place, and is told by its id
+    places = [(pool, each["offset"]) for pool, each in commands]
+    assert len(places) == len(set(places)), "a command was handled twice"
+    return {UUID(json.loads(each["value"])["id"]) for _, each in commands}
 
 
 async def stored(_kafka: str, mongo: str, prefix: str) -> set[UUID]:
