@@ -34,12 +34,14 @@ from deploy.local.simulator.app import build_simulator
 from deploy.local.stack import LOCAL_HOST, Stack, StackError
 from services.chassis import logging
 from services.chassis.accounts import Accounts, AccountsError
+from services.chassis.heads import BoundedHeads
 from services.chassis.inboxes import BadInboxes
 from services.chassis.settings import Settings
 from services.chassis.topics import create_topics
 
 SERVICES = ("ingest", "identity", "conversation", "router", "notifier")
 _UVICORN: dict[str, Any] = {
+    "http": BoundedHeads,
     "lifespan": "off",
     "log_config": None,
     "access_log": False,

@@ -16,7 +16,8 @@ class BoundedHeads(HttpToolsProtocol):
 
     _reading = False
     """A head was begun, and is not complete."""
-    _bytes = 0
+    _bytes = _chunk = 0
+    """Of that head without what came in one piece with its begin, and of the piece being read."""
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401, D102  (uvicorn's own type)
@@ -29,7 +30,7 @@ class BoundedHeads(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:  # noqa: D102
         super().on_message_begin()
-        self._reading, self._bytes = True, 0
+        self._reading, self._bytes = True, -self._chunk
 
     def on_headers_complete(self) -> None:  # noqa: D102
         self._reading = False
@@ -37,10 +38,11 @@ class BoundedHeads(HttpToolsProtocol):
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
+        self._chunk = len(data)
         super().data_received(data)
         if not self._reading:
             return
-        self._bytes += len(data)
+        self._bytes += self._chunk
         if self._bytes > HEAD_BYTES:
             self._end(b"431 Request Header Fields Too Large")
         elif self._timer is None:

@@ -5,6 +5,8 @@ import re
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 REPLACEMENT = "\ufffd"
+PROVIDER_ID_CHARACTERS = 998
+"""Of a provider's id of a message, as far as it is kept: a line of a mail (RFC 5322, 2.1.1)."""
 
 
 def clean(text: str) -> str:

@@ -47,7 +47,7 @@ def fuzz(name: str, seconds: int) -> bool:
 
 def main(words: list[str]) -> int:
     """Return the exit code: 1 when any target failed."""
-    if len(words) == 2 and words[1] not in TARGETS:
+    if len(words) == 2 and words[0] in TARGETS and Path(words[1]).is_file():
         TARGETS[words[0]].try_one(Path(words[1]).read_bytes())
         print("nothing is wrong with it")
         return 0

@@ -15,12 +15,11 @@ from schemas.envelope import rfc3339
 from schemas.ids import derive, derived, message_id
 from schemas.inbound import DeliveryEcho, DeliveryWatermark, WatermarkData, WatermarkPersonal
 from services.chassis.accounts import Account
-from services.chassis.text import clean, line, raw_form
+from services.chassis.text import PROVIDER_ID_CHARACTERS, clean, line, raw_form
 from services.ingest.webhook import Arrival, BadItem, Received, Reported
 
 NAME_CHARACTERS = 200
 ConsentWord = Literal["stop", "start", "help"]
-_PROVIDER_ID_CHARACTERS = 998
 _ERROR_CHARACTERS = 200
 _LARGEST_ECHO_BYTES = 150_000
 
@@ -79,7 +78,7 @@ def received(
         **({"subject": clean(subject)} if subject is not None else {}),
         "attachments": [each.model_dump(mode="json", exclude_none=True) for each in said.attachments],
         "provider_message_id": provider_id(provider_message_id),
-        **({"in_reply_to": clean(said.in_reply_to)[:_PROVIDER_ID_CHARACTERS]} if said.in_reply_to else {}),
+        **({"in_reply_to": clean(said.in_reply_to)[:PROVIDER_ID_CHARACTERS]} if said.in_reply_to else {}),
         "references": references,
         **({"call": call_words.model_dump(mode="json", exclude_none=True)} if call_words else {}),
     }
@@ -206,7 +205,7 @@ def _known(identifier: Identifier) -> dict[str, object]:
 
 def provider_id(value: str) -> str:
     """Return the provider's id of a message, fit to store. Raises BadItem when there is none."""
-    cleaned = clean(value).strip()[:_PROVIDER_ID_CHARACTERS]
+    cleaned = clean(value).strip()[:PROVIDER_ID_CHARACTERS]
     if not cleaned:
         reason = "no message id"
         raise BadItem(reason)

@@ -10,7 +10,7 @@ import httpx
 from schemas.common import Attachment
 from schemas.outbound import MessageSend
 from services.chassis.accounts import Account, AccountsError
-from services.chassis.text import clean
+from services.chassis.text import PROVIDER_ID_CHARACTERS, clean
 
 RefusalKind = Literal["invalid_recipient", "opted_out", "outside_window", "account_broken", "rejected"]
 
@@ -24,17 +24,21 @@ REFUSALS: Mapping[RefusalKind, str] = {
 """What people read. Providers' own texts quote numbers and addresses, so they are not passed on."""
 
 
-_ID_CHARACTERS = 998
-
-
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The provider accepted the message under this id, which is made fit to store."""
+    """The provider accepted the message under this id.
+
+    Whatever it sends is made fit to store, as ingest does with the same id in receipts. Raises Unknown
+    when nothing is left of it.
+    """
 
     provider_message_id: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "provider_message_id", clean(self.provider_message_id)[:_ID_CHARACTERS])
+        fit = clean(self.provider_message_id).strip()[:PROVIDER_ID_CHARACTERS]
+        if not fit:
+            raise Unknown("accepted, but without a message id")
+        object.__setattr__(self, "provider_message_id", fit)
 
 
 class Refused(Exception):  # noqa: N818  (an outcome, raised)

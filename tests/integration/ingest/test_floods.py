@@ -82,6 +82,10 @@ class Flooded:
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(what)) / 1024
 
+    def forget_peak(self) -> None:
+        """Let `VmHWM` begin anew."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5", encoding="ascii")
+
     def processor_seconds(self) -> float:
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
@@ -150,7 +154,7 @@ async def flooded(
 @asynccontextmanager
 async def little_memory(flooded: Flooded, most_mb: float = MOST_MB) -> AsyncIterator[None]:
     before = flooded.memory_mb()
-    Path(f"/proc/{flooded.pid}/clear_refs").write_text("5", encoding="ascii")  # noqa: ASYNC240  (VmHWM begins anew)
+    flooded.forget_peak()
     yield
     assert flooded.memory_mb("VmHWM") - before < most_mb
 

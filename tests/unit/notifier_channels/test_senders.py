@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from schemas.common import Attachment, Channel, Identifier
 from schemas.outbound import MessageSend, OutboundData, OutboundPersonal
 from services.chassis.accounts import Account
+from services.ingest.channels.items import provider_id
 from services.notifier.channels import Means, Refused, Retry, Sent, Unknown
 from services.notifier.channels.mail import compose, reply_subject
 from services.notifier.channels.registry import SENDERS
@@ -515,6 +516,16 @@ async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
     assert given < 2 * ANSWER_BYTES
 
 
-async def test_an_id_that_no_store_would_keep_is_made_fit() -> None:
-    answer = httpx.Response(201, content=b'{"sid": "SM\\u0000\\ud800"}')
-    assert await send("twilio-sms", lambda _: answer) == Sent("SM\ufffd\ufffd")
+@pytest.mark.parametrize(
+    ("theirs", "kept"),
+    [(" SM1\n", "SM1"), ("SM\x00\ud800", "SM\ufffd\ufffd"), ("x" * 2_000, "x" * 998)],
+)
+async def test_an_id_of_the_providers_is_kept_as_ingest_reads_it_in_receipts(theirs: str, kept: str) -> None:
+    answer = httpx.Response(201, content=json.dumps({"sid": theirs}).encode())
+    assert await send("twilio-sms", lambda _: answer) == Sent(kept)
+    assert provider_id(theirs) == kept
+
+
+async def test_an_id_of_blanks_is_none() -> None:
+    with pytest.raises(Unknown):
+        await send("twilio-sms", says(201, {"sid": " "}))
