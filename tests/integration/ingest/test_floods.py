@@ -248,7 +248,7 @@ async def test_a_forged_flood_is_cheap_and_leaves_nothing(flooded: Flooded) -> N
                 *(flooded.http.post(WHATSAPP, content=body, headers=forged) for _ in range(50))
             )
             assert {answer.status_code for answer in answers} == {403}
-        assert flooded.processor_seconds() - before < 500 * 0.004
+        assert flooded.processor_seconds() - before < 500 * 0.02
     assert (await flooded.send(flooded.body(text(4000)))).status_code == 200
     (told,) = await flooded.published(1)
     assert told.personal.provider_message_id == "wamid.4000"
