@@ -72,13 +72,13 @@ class Stream:
                 self.events.append(json.loads(value))
 
     async def until(self, condition: Callable[[list[dict[str, Any]]], object]) -> list[dict[str, Any]]:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(45):
             while not condition(self.events):
                 await asyncio.sleep(0.02)
         return self.events
 
     async def ended(self) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(45):
             await asyncio.wait([self._task])
 
     async def stop(self) -> None:
@@ -142,7 +142,7 @@ async def replica(settings: NotifierSettings, twilio: Twilio) -> AsyncIterator[h
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"
     async with httpx.AsyncClient(base_url=base, timeout=20) as http:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(100):
             while not server.started or not await _ready(http):
                 await asyncio.sleep(0.05)
         yield http
@@ -179,7 +179,7 @@ async def running(settings: NotifierSettings, tmp_path: Path) -> AsyncIterator[R
 
     tail = Tail(settings, "test", [MESSAGES_STATUS], hear)
     tailing = asyncio.create_task(tail.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         await tail.started.wait()
     async with replica(settings, twilio) as http:
         yield Running(http, StackKeys.load_or_make(tmp_path), publisher, statuses, twilio)
@@ -201,7 +201,7 @@ def agent_state(agent: str, *inboxes: str, seq: int = 1) -> AgentChanged:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(45):
         while not condition():
             await asyncio.sleep(0.02)
 
