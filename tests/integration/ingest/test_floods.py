@@ -148,7 +148,7 @@ async def flooded(
             yield made
     finally:
         await log.stop()
-        process.kill()
+        process.stop()  # one that is killed stays in its group until its session is over
 
 
 @asynccontextmanager
