@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from starlette.types import Receive
 
-from services.chassis.overdue import Limit
 from services.chassis.problems import Problem
+from services.chassis.time_limit import Limit
 
 _CLOSE = {"Connection": "close"}
 

@@ -30,8 +30,8 @@ from schemas.topics import PARTITIONS, TOPICS, Topic
 from services.chassis import metrics
 from services.chassis.faults import BrokerUnavailable, RecordTooLarge
 from services.chassis.logging import log
-from services.chassis.overdue import Limit
 from services.chassis.settings import Settings
+from services.chassis.time_limit import Limit
 
 _BROKEN_PRODUCER = (
     OutOfOrderSequenceNumber,

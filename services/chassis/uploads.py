@@ -17,9 +17,9 @@ from services.chassis.attachments import Attachments, File, State
 from services.chassis.body import read_body
 from services.chassis.filetypes import safe_name, sniffed
 from services.chassis.idempotency import key_reused
-from services.chassis.overdue import Limit
 from services.chassis.problems import Problem, invalid
 from services.chassis.settings import Settings
+from services.chassis.time_limit import Limit
 
 _FORM_BYTES = 100_000
 """Room for what a form has around its file."""

@@ -12,9 +12,9 @@ from services.chassis.clock import Clock, utc_now
 from services.chassis.idempotency import Answer
 from services.chassis.idempotency import Commands as Once
 from services.chassis.mongo import Document
-from services.chassis.overdue import Limit
 from services.chassis.problems import invalid, not_found
 from services.chassis.serving import pending, served
+from services.chassis.time_limit import Limit
 from services.chassis.uploads import Upload, keep, read_upload
 from services.conversation.access import Access
 from services.conversation.settings import ConversationSettings

@@ -14,8 +14,8 @@ from services.chassis.accounts import Account
 from services.chassis.body import read_body
 from services.chassis.faults import is_transient
 from services.chassis.logging import log
-from services.chassis.overdue import Limit
 from services.chassis.problems import Problem, unavailable
+from services.chassis.time_limit import Limit
 from services.ingest import metrics
 from services.ingest.channels.registry import PROVIDERS, Provider
 from services.ingest.handlers import Intake, Taken

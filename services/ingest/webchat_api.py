@@ -22,8 +22,8 @@ from services.chassis.auth import visitor as bearer_of_visitor
 from services.chassis.body import read_body
 from services.chassis.faults import is_transient
 from services.chassis.idempotency import idempotency_key
-from services.chassis.overdue import Limit
 from services.chassis.problems import Problem, invalid, not_found, not_yet, unavailable
+from services.chassis.time_limit import Limit
 from services.chassis.uploads import keep, read_upload
 from services.ingest.channels import webchat
 from services.ingest.channels.shapes import read_json

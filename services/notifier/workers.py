@@ -16,7 +16,6 @@ from services.notifier.standing import Standing
 from services.notifier.standings import Standings
 
 _RELEASE_PAUSE = 0.5
-_CANCEL_SECONDS = 0.5
 
 
 class Claims(Protocol):
@@ -61,9 +60,8 @@ class Workers:
         finally:
             self._running = False
             self._stopping.set()
-            while not looking.done():  # the database's client may lose one that comes with its answer
-                looking.cancel()
-                await asyncio.wait([looking], timeout=_CANCEL_SECONDS)
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
             workers = list(self._workers.values())
             self.wake(self._workers)
             if workers:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from services.chassis.overdue import Limit
+from services.chassis.time_limit import Limit
 
 
 async def test_what_is_in_time_is_returned_and_what_it_raises_is_raised() -> None:
