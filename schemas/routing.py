@@ -13,8 +13,9 @@ from pydantic import Field
 from schemas.common import Channel, ChannelClass, SkillName
 from schemas.envelope import Count, Envelope, Model, Personal, Time, Whole
 
-Kind = Literal["conversation", "task"]
-"""What is routed. A Task stands where a Conversation does: its id in `conversation_id`, no channel."""
+Kind = Literal["task"] | None
+"""What is routed: a Conversation, unless it is named. A Task stands where a Conversation does, with its
+id in `conversation_id`, and has no channel."""
 
 # --- commands of conversation -------------------------------------------------------------------
 
@@ -30,7 +31,7 @@ class Subject(Model):
     conversation_id: str
     customer_id: str
     epoch: Whole
-    kind: Kind = "conversation"
+    kind: Kind = None
 
 
 class RequestData(Subject):
@@ -251,7 +252,7 @@ class DecisionData(Model):
     n: Whole
     conversation_id: str
     epoch: Whole
-    kind: Kind = "conversation"
+    kind: Kind = None
 
 
 class GrantData(DecisionData):

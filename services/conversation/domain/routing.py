@@ -219,7 +219,7 @@ def send_release(
     epoch: int,
     reason: str,
     *,
-    kind: contract.Kind = "conversation",
+    kind: contract.Kind = None,
 ) -> None:
     """Send a release of everything up to `epoch`."""
     data = contract.ReleaseData(
@@ -253,7 +253,7 @@ def _subject(draft: AnyDraft, epoch: int) -> dict[str, Any]:
 
 def kind_of(item: Conversation | Task) -> contract.Kind:
     """Return what the router is told it is."""
-    return "task" if isinstance(item, Task) else "conversation"
+    return "task" if isinstance(item, Task) else None
 
 
 def _channel_of(item: Conversation | Task) -> Channel | None:

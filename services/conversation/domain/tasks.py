@@ -36,10 +36,10 @@ def add(draft: Draft, task: Task, *, assignee: str | None, force: bool) -> None:
     """Make a Task and have it routed; for a named Agent it comes to be when the router grants it."""
     here = TaskDraft(draft, task.id)
     here.put(replace(task, proposed=assignee is not None))
+    if assignee is not None:
+        assign(here, assignee, task.created_by, force=force)
+        return
     with draft.at(task.home):
-        if assignee is not None:
-            routing.assign(here, assignee, "transfer", force=force, by=task.created_by)
-            return
         routing.request(here)
         _tell(here, TaskCreated, by=task.created_by)
 
@@ -85,6 +85,17 @@ def _route_anew(here: TaskDraft, before: Task, asked: Asked, *, opens: bool) -> 
         routing.request(
             here, preferred=known.preferred, avoid=known.avoid, ahead=known.ahead, since=known.requested_at
         )
+
+
+def assign(here: TaskDraft, agent: str, by: str, *, force: bool) -> None:
+    """Ask the router to give the Task to `agent`: a take by whoever names themselves, else a transfer."""
+    with here.whole.at(here.routed.home):
+        routing.assign(here, agent, "take" if agent == by else "transfer", force=force, by=by)
+
+
+def held(draft: Draft, task_id: str) -> Task | None:
+    """Return the Task as the thread has it; None where it is finished, or another Customer's."""
+    return next((task for task in draft.thread.tasks if task.id == task_id), None)
 
 
 def assigned(here: TaskDraft, data: contract.GrantData, by: str | None) -> None:

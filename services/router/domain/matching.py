@@ -137,7 +137,7 @@ def offer_view(
         "conversation_id": standing.conversation_id,
         "customer_id": standing.customer_id,
         "inbox": request.need.inbox,
-        "kind": standing.kind,
+        **({"kind": standing.kind} if standing.kind else {}),
         "channel": str(request.need.channel) if request.need.channel else None,
         "channel_class": str(request.need.classes[0]),
         "expires_at": offer.expires_at,

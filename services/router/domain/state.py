@@ -131,7 +131,7 @@ class Standing:
     home: str | None = None
     epoch: int = -1
     """The newest epoch accepted; a refused assign does not count."""
-    kind: Kind = "conversation"
+    kind: Kind = None
     request: Request | None = None
     slot: Slot | None = None
     assigned_by: UUID | None = None

@@ -36,12 +36,16 @@ def request_view(pool: Pool, conversation_id: str) -> dict[str, Any] | None:
     standing = pool.state.standings.get(conversation_id)
     if standing is None:
         return None
-    shared = {"epoch": standing.epoch, "customer_id": standing.customer_id, "kind": standing.kind}
+    shared = {"epoch": standing.epoch, "customer_id": standing.customer_id, **_kind(standing)}
     if standing.request:
         return {**shared, **_waiting(standing, standing.request)}
     if standing.slot:
         return {**shared, **_assigned(standing.slot)}
     return {**shared, "state": "released", "agent": None, "released_at": pool.state.at}
+
+
+def _kind(standing: Standing) -> dict[str, str]:
+    return {"kind": standing.kind} if standing.kind else {}
 
 
 def _name(channel: Channel | None) -> str | None:
