@@ -59,7 +59,7 @@ def decision(model: type[Any], data: type[Any], thread: Thread, n: int, **fields
     )
 
 
-def grant(thread: Thread, agent: str = "ana", *, n: int = 1, **fields: Any) -> contract.RoutingGranted:
+def grant(thread: Thread, agent: str = "ana", *, n: int = 1, **fields: Any) -> Any:
     why = contract.Explanation(policy="least_loaded", why="only_one")
     fields = {"reason": "push", **fields}
     return decision(
@@ -67,7 +67,7 @@ def grant(thread: Thread, agent: str = "ana", *, n: int = 1, **fields: Any) -> c
     )
 
 
-def refuse(thread: Thread, command: object) -> contract.RoutingRefused:
+def refuse(thread: Thread, command: object) -> Any:
     fields = {"agent": "ana", "command_id": command, "reason": "full", "detail": "ana has 5 of 5"}
     return decision(contract.RoutingRefused, contract.RefusalData, thread, 1, **fields)
 
