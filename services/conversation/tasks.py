@@ -47,6 +47,8 @@ class Tasks:
         metrics.COMMANDS.labels("task").inc()
 
         def decide(draft: Draft) -> None:
+            if tasks.held(draft, task_id) is not None:
+                return  # so many commands ago that the thread knows of this one no more
             if tasks.full(draft):
                 raise conflict(f"the Customer has {MOST_TASKS} open Tasks; finish one first", state="full")
             current = draft.thread.current

@@ -198,19 +198,20 @@ def _split(into: Draft, apart: Draft, current: Conversation, cut: Sequence[Link]
         if theirs:
             _begin(apart, current, theirs, cut)
             _stay(into, mine or current.contacts[:1])
-        into.change(ticket=_own_ticket(current, cut))
+        _part_tickets(into, cut)
         return
     into.thread = replace(into.thread, current=_left(cut, current))
     if mine:
         _begin(into, current, mine, cut)
     _take_back(apart, current, theirs or current.contacts[:1])
-    apart.change(ticket=_own_ticket(current, cut))
+    _part_tickets(apart, cut)
 
 
-def _own_ticket(current: Conversation, cut: Sequence[Link]) -> str | None:
-    """Return its ticket, unless it has it from one that ended in it."""
-    inherited = {link.dropped.ticket for link in cut if link.dropped is not None}
-    return None if current.ticket in inherited else current.ticket
+def _part_tickets(draft: Draft, cut: Sequence[Link]) -> None:
+    """Take from the Conversation at hand the ticket that it has from one that ended in it."""
+    ticket = draft.conversation.ticket
+    if ticket is not None and any(link.dropped and link.dropped.ticket == ticket for link in cut):
+        draft.change(ticket=None)
 
 
 def _left(cut: Sequence[Link], current: Conversation) -> Conversation | None:
