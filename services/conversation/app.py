@@ -16,6 +16,7 @@ from services.chassis.mongo import Database, connect
 from services.chassis.service import Service, build
 from services.chassis.stage import Stage
 from services.conversation.access import Access
+from services.conversation.addresses import Addresses
 from services.conversation.api import Parts, routes
 from services.conversation.commands import Commands
 from services.conversation.domain.timers import next_due
@@ -52,7 +53,8 @@ def build_app(
     access = Access(store)
     files = Files(attachments, store, access)
     once = Once(database, clock)
-    commands = Commands(threads, settings.decision_wait_seconds, wordings)
+    addresses = Addresses(database)
+    commands = Commands(threads, settings.decision_wait_seconds, wordings, addresses)
 
     router = routes(Parts(store, access, commands, once, inboxes, files, Signals(publisher, clock)))
     router.include_router(file_routes(files, once, settings, clock))
@@ -67,7 +69,7 @@ def build_app(
         router=router,
         publisher=publisher,
         database=database,
-        consumers=consumers(threads, access, clock, wordings.help_text),
+        consumers=consumers(threads, access, addresses, clock, wordings.help_text),
         on_start=[store.prepare, once.prepare, attachments.prepare],
         on_stop=[shared.client.close],
         loops=[

@@ -19,6 +19,7 @@ from services.chassis.delivery import HANDLED, BatchHandler, Consumer, Delivery,
 from services.chassis.logging import log
 from services.conversation import metrics
 from services.conversation.access import Access
+from services.conversation.addresses import Addresses
 from services.conversation.domain.rules import ROUTE, SHOW_DELIVERY, HelpText, Rule, attach
 from services.conversation.handlers import Threads
 
@@ -26,13 +27,21 @@ GROUP = "conversation"
 RULES = ((ROUTING_DECISIONS, ROUTE), (MESSAGES_STATUS, SHOW_DELIVERY))
 
 
-def consumers(threads: Threads, access: Access, clock: Clock, help_text: HelpText) -> list[Consumer]:
+def consumers(
+    threads: Threads, access: Access, addresses: Addresses, clock: Clock, help_text: HelpText
+) -> list[Consumer]:
     """Return the table of consumers."""
+
+    async def meet(batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        # before: who is known can be written to
+        await addresses.learn(batch)
+        return await access.meet(batch)
+
     rules = ((MESSAGES_IDENTIFIED, attach(help_text)), *RULES)
     handlers: list[tuple[Topic, BatchHandler]] = [
         *((topic, _applying(threads, rule, clock)) for topic, rule in rules),
         (AGENTS_EVENTS, access.learn),
-        (CUSTOMERS_EVENTS, access.meet),
+        (CUSTOMERS_EVENTS, meet),
     ]
     # a group for each topic: one that reconnects leaves the others alone
     return [Consumer(topic, f"{GROUP}.{topic.name}", handle) for topic, handle in handlers]

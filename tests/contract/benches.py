@@ -15,6 +15,7 @@ from services.chassis.delivery import HANDLED, BatchHandler, Consumer, Delivery,
 from services.chassis.inboxes import Inbox
 from services.chassis.mongo import Database
 from services.conversation.access import Access
+from services.conversation.addresses import Addresses
 from services.conversation.domain import lifecycle, replies, routing
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.timers import next_due
@@ -112,7 +113,9 @@ def conversation(database: Database, log: Log) -> Bench:
         )
 
     return Bench(
-        _handlers(conversation_consumers(threads, Access(store), lambda: NOW, lambda *_: None)),
+        _handlers(
+            conversation_consumers(threads, Access(store), Addresses(database), lambda: NOW, lambda *_: None)
+        ),
         [store.prepare],
         {
             "reply": lambda: threads.command(CUSTOMER, sent.causation, reply),
