@@ -19,6 +19,8 @@ from services.identity.loops import sweep_outboxes
 from services.identity.settings import IdentitySettings
 from services.identity.store import Store
 from services.identity.subscribers import consumers
+from services.identity.suggestions import Suggestions
+from services.identity.suggestions_api import routes as suggestion_routes
 
 NAME = "identity"
 
@@ -41,17 +43,20 @@ def build_app(
     publisher = publisher or KafkaPublisher(settings, NAME)
     database = database if database is not None else connect(settings, NAME)
     store = Store(database, publisher)
-    customers = Customers(store, publisher, new_customer, clock)
+    suggesting = Suggestions(database, clock)
+    customers = Customers(store, publisher, new_customer, clock, suggesting.note)
     once = Once(database, clock)
+    router = routes(Parts(store, Commands(store, clock), once, settings.default_region))
+    router.include_router(suggestion_routes(suggesting, store.homes))
     return build(
         Service(
             name=NAME,
             settings=settings,
-            router=routes(Parts(store, Commands(store, clock), once, settings.default_region)),
+            router=router,
             publisher=publisher,
             database=database,
             consumers=consumers(customers),
-            on_start=[store.prepare, once.prepare],
+            on_start=[store.prepare, once.prepare, suggesting.prepare],
             loops=[partial(every, 1.0, sweep_outboxes(store, settings, clock), "outbox")],
         )
     )

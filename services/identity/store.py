@@ -100,6 +100,10 @@ class Store:
             loaded[document["_id"]] = Loaded(profile_of(document), pending=bool(document.get("outbox")))
         return loaded
 
+    async def homes(self, customer_id: str) -> tuple[str, list[str]]:
+        """Return the Customer who stands for this one, and all whom they stand for."""
+        return customer_id, [customer_id]
+
     async def save(self, changes: Sequence[Change]) -> frozenset[str]:
         """Save each profile with its event in one write; return the Customers lost to another writer."""
         lost = await bulk(self.customers, [UpdateOne(*_saved(made), upsert=True) for made in changes])

@@ -25,6 +25,7 @@ from services.conversation.subscribers import consumers as conversation_consumer
 from services.identity.handlers import Customers
 from services.identity.store import Store as IdentityStore
 from services.identity.subscribers import consumers as identity_consumers
+from services.identity.suggestions import Suggestions
 from services.ingest.fetching import Fetching
 from services.ingest.settings import IngestSettings
 from services.ingest.store import FetchJobs
@@ -92,8 +93,9 @@ def ingest(database: Database, _log: Log) -> Bench:
 
 def identity(database: Database, log: Log) -> Bench:
     store = IdentityStore(database, log)
-    customers = Customers(store, log, lambda: CUSTOMER, lambda: NOW)
-    return Bench(_handlers(identity_consumers(customers)), [store.prepare])
+    suggesting = Suggestions(database, lambda: NOW)
+    customers = Customers(store, log, lambda: CUSTOMER, lambda: NOW, suggesting.note)
+    return Bench(_handlers(identity_consumers(customers)), [store.prepare, suggesting.prepare])
 
 
 def conversation(database: Database, log: Log) -> Bench:

@@ -328,7 +328,6 @@ async def test_only_agents_get_in_and_unknown_is_unknown(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "role", "status"),
     [
-        ("GET", f"{PATH}/x/suggestions", "agent", 501),
         ("GET", f"{PATH}/x/export", "agent", 501),
         ("GET", f"{PATH}/x/audit", "agent", 501),
         ("DELETE", f"{PATH}/x", "admin", 501),
