@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from schemas.routing import AgentChanged
+from services.chassis.audit import about
 from services.chassis.auth import Principal, Role
 from services.chassis.delivery import HANDLED, Delivery, Outcome
 from services.chassis.problems import not_found
@@ -46,6 +47,7 @@ class Access:
         own = await self.inboxes(caller)
         if found is None or (own is not None and found.inbox not in own):
             raise not_found(f"the Conversation {conversation_id}")
+        about(found.customer_id, conversation=found.id)
         return found
 
     async def customer(self, caller: Principal, customer_id: str) -> None:
@@ -53,7 +55,7 @@ class Access:
         own = await self.inboxes(caller)
         if await self._store.has_conversation(customer_id, None):
             if own is None or await self._store.has_conversation(customer_id, own):
-                return
+                return about(customer_id)
         elif await self._store.knows(customer_id):
-            return
+            return about(customer_id)
         raise not_found(f"the Customer {customer_id}")

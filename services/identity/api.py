@@ -9,10 +9,12 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from schemas.common import Identifier
+from services.chassis.audit import about
 from services.chassis.auth import Agent, Principal
 from services.chassis.idempotency import Answer
 from services.chassis.idempotency import Commands as Once
 from services.chassis.identifiers import InvalidIdentifier, identifier, parse_identifier
+from services.chassis.mongo import Document
 from services.chassis.pages import Limit, page
 from services.chassis.problems import conflict, invalid, not_found, unavailable
 from services.identity import metrics
@@ -79,7 +81,7 @@ def _reads(parts: Parts) -> APIRouter:
             ("created_at", "_id"),
             limit,
             cursor,
-            lambda row: customer_view(profile_of(row)),
+            _found,
             without=("outbox",),
         )
 
@@ -91,6 +93,11 @@ def _reads(parts: Parts) -> APIRouter:
         return customer_view(found)
 
     return router
+
+
+def _found(row: Document) -> dict[str, Any]:
+    about(row["_id"])
+    return customer_view(profile_of(row))
 
 
 async def _owner(parts: Parts, written: str) -> str | None:
@@ -116,6 +123,7 @@ def _customers(parts: Parts) -> APIRouter:
         async def run(command: UUID) -> Answer:
             patch = Patch(body.name or None, body.attributes)
             made = await parts.commands.create(command, patch, list(identifiers.values()))
+            about(made.customer_id)
             metrics.CUSTOMERS_CREATED.labels("agent").inc()
             return Answer(201, customer_view(made))
 
@@ -127,6 +135,7 @@ def _customers(parts: Parts) -> APIRouter:
 
         async def run(command: UUID) -> Answer:
             changed = await parts.commands.patch(customer_id, command, Patch(name, body.attributes))
+            about(customer_id, fields=", ".join(_fields(body)))
             metrics.COMMANDS.labels("patch").inc()
             return Answer(200, customer_view(changed))
 
@@ -161,6 +170,11 @@ def _identifiers(parts: Parts) -> APIRouter:
         return await _once(parts, request, caller, None, run)
 
     return router
+
+
+def _fields(body: CustomerPatch) -> list[str]:
+    named = ["name"] if "name" in body.model_fields_set else []
+    return [*named, *(f"attributes.{name}" for name in sorted(body.attributes))]
 
 
 def _read(item: IdentifierInput, region: str, within: str = "") -> Identifier:

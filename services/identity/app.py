@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from fastapi import FastAPI
 
+from services.chassis.audit import Trail
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.idempotency import Commands as Once
@@ -13,6 +14,8 @@ from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
 from services.chassis.service import Service, build
 from services.identity.api import Parts, routes
+from services.identity.audit import ACTIONS, Audit
+from services.identity.audit import routes as audit_routes
 from services.identity.commands import Commands
 from services.identity.handlers import Customers
 from services.identity.loops import sweep_outboxes
@@ -46,8 +49,11 @@ def build_app(
     suggesting = Suggestions(database, clock)
     customers = Customers(store, publisher, new_customer, clock, suggesting.note)
     once = Once(database, clock)
+    audit = Audit(database)
+    trail = Trail(database, publisher, NAME, clock, audit.keep)
     router = routes(Parts(store, Commands(store, clock), once, settings.default_region))
     router.include_router(suggestion_routes(suggesting, store.homes))
+    router.include_router(audit_routes(audit, store.homes, store.knows))
     return build(
         Service(
             name=NAME,
@@ -55,8 +61,12 @@ def build_app(
             router=router,
             publisher=publisher,
             database=database,
-            consumers=consumers(customers),
-            on_start=[store.prepare, once.prepare, suggesting.prepare],
-            loops=[partial(every, 1.0, sweep_outboxes(store, settings, clock), "outbox")],
+            consumers=consumers(customers, audit),
+            trail=(trail, ACTIONS),
+            on_start=[store.prepare, once.prepare, suggesting.prepare, audit.prepare, trail.prepare],
+            loops=[
+                partial(every, 1.0, sweep_outboxes(store, settings, clock), "outbox"),
+                partial(every, 0.5, trail.publish, "audit"),
+            ],
         )
     )

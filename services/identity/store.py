@@ -100,6 +100,10 @@ class Store:
             loaded[document["_id"]] = Loaded(profile_of(document), pending=bool(document.get("outbox")))
         return loaded
 
+    async def knows(self, customer_id: str) -> bool:
+        """Tell whether there is, or was, such a Customer."""
+        return await self.customers.find_one({"_id": customer_id}, {"_id": 1}) is not None
+
     async def homes(self, customer_id: str) -> tuple[str, list[str]]:
         """Return the Customer who stands for this one, and all whom they stand for."""
         return customer_id, [customer_id]

@@ -1,16 +1,17 @@
-"""The topic identity reads."""
+"""The topics identity reads."""
 
 from collections.abc import Sequence
 
-from schemas.topics import MESSAGES_INBOUND
+from schemas.topics import AUDIT_ENTRIES, MESSAGES_INBOUND
 from services.chassis.delivery import Consumer, Delivery, Outcome
 from services.identity import metrics
+from services.identity.audit import Audit
 from services.identity.handlers import Customers
 
 GROUP = "identity"
 
 
-def consumers(customers: Customers) -> list[Consumer]:
+def consumers(customers: Customers, audit: Audit) -> list[Consumer]:
     """Return the table of consumers."""
 
     async def identify(batch: Sequence[Delivery]) -> Sequence[Outcome]:
@@ -19,4 +20,7 @@ def consumers(customers: Customers) -> list[Consumer]:
         metrics.CONFLICTS.inc(done.conflicts)
         return done.outcomes
 
-    return [Consumer(MESSAGES_INBOUND, GROUP, identify)]
+    return [
+        Consumer(MESSAGES_INBOUND, GROUP, identify),
+        Consumer(AUDIT_ENTRIES, f"{GROUP}.{AUDIT_ENTRIES.name}", audit.learn),
+    ]

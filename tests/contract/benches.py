@@ -22,6 +22,7 @@ from services.conversation.domain.timers import next_due
 from services.conversation.handlers import Threads
 from services.conversation.store import Store as ConversationStore
 from services.conversation.subscribers import consumers as conversation_consumers
+from services.identity.audit import Audit
 from services.identity.handlers import Customers
 from services.identity.store import Store as IdentityStore
 from services.identity.subscribers import consumers as identity_consumers
@@ -95,7 +96,8 @@ def identity(database: Database, log: Log) -> Bench:
     store = IdentityStore(database, log)
     suggesting = Suggestions(database, lambda: NOW)
     customers = Customers(store, log, lambda: CUSTOMER, lambda: NOW, suggesting.note)
-    return Bench(_handlers(identity_consumers(customers)), [store.prepare, suggesting.prepare])
+    consumers = identity_consumers(customers, Audit(database))
+    return Bench(_handlers(consumers), [store.prepare, suggesting.prepare])
 
 
 def conversation(database: Database, log: Log) -> Bench:
