@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from schemas.common import Identifier
 from services.chassis.audit import about
-from services.chassis.auth import Agent, Principal
+from services.chassis.auth import Agent, Principal, Role
 from services.chassis.idempotency import Answer
 from services.chassis.idempotency import Commands as Once
 from services.chassis.identifiers import InvalidIdentifier, identifier, parse_identifier
@@ -26,6 +26,7 @@ from services.identity.commands import (
     TakenError,
     UnknownCustomerError,
 )
+from services.identity.domain.attributes import Source
 from services.identity.domain.claims import key
 from services.identity.domain.profile import Profile, TooMuchError
 from services.identity.inputs import CustomerInput, CustomerPatch, IdentifierInput
@@ -121,7 +122,7 @@ def _customers(parts: Parts) -> APIRouter:
         }
 
         async def run(command: UUID) -> Answer:
-            patch = Patch(body.name or None, body.attributes)
+            patch = Patch(body.name or None, body.attributes, _source(parts, caller))
             made = await parts.commands.create(command, patch, list(identifiers.values()))
             about(made.customer_id)
             metrics.CUSTOMERS_CREATED.labels("agent").inc()
@@ -134,7 +135,9 @@ def _customers(parts: Parts) -> APIRouter:
         name = (body.name or "") if "name" in body.model_fields_set else None
 
         async def run(command: UUID) -> Answer:
-            changed = await parts.commands.patch(customer_id, command, Patch(name, body.attributes))
+            changed = await parts.commands.patch(
+                customer_id, command, Patch(name, body.attributes, _source(parts, caller))
+            )
             about(customer_id, fields=", ".join(_fields(body)))
             metrics.COMMANDS.labels("patch").inc()
             return Answer(200, customer_view(changed))
@@ -170,6 +173,11 @@ def _identifiers(parts: Parts) -> APIRouter:
         return await _once(parts, request, caller, None, run)
 
     return router
+
+
+def _source(parts: Parts, caller: Principal) -> Source:
+    kind = "system" if Role.SERVICE in caller.roles else "agent"
+    return Source(f"{kind}:{caller.subject}", parts.commands.clock())
 
 
 def _fields(body: CustomerPatch) -> list[str]:

@@ -7,6 +7,7 @@ and its event are one write, and a claim whose profile was not saved is seen and
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from services.chassis import metrics
 from services.chassis.broker import Publisher
 from services.chassis.mongo import Database, Document, bulk
 from services.chassis.outbox import Effect, Outbox, Publish, from_document, to_document
+from services.identity.domain.attributes import Source
 from services.identity.domain.claims import Claim, Owner, key
 from services.identity.domain.profile import Change, Done, Profile
 from services.identity.handlers import Conflict, Loaded
@@ -172,8 +174,14 @@ def profile_of(document: Document) -> Profile:
         attributes=document["attributes"],
         identifiers=tuple(Identifier.model_validate(known) for known in document["identifiers"]),
         created_at=document["created_at"],
+        sources={name: _source(one) for name, one in document.get("sources", {}).items()},
+        name_source=_source(document["name_source"]) if document.get("name_source") else None,
         commands=tuple(Done(UUID(done["id"]), done["status"]) for done in document.get("commands", ())),
     )
+
+
+def _source(stored: Document) -> Source:
+    return Source(stored["by"], stored["at"])
 
 
 def words(name: str) -> list[str]:
@@ -197,10 +205,15 @@ def _saved(made: Change) -> tuple[Document, Document]:
     }
     if profile.commands:
         fields["commands"] = [{"id": str(done.id), "status": done.status} for done in profile.commands]
-    return (
-        {"_id": profile.customer_id, "version": profile.version - 1},
-        {"$set": fields, "$push": {"outbox": to_document(_effect(made.event))}},
-    )
+    sourced: Document = {
+        "sources": {name: {"by": one.by, "at": one.at} for name, one in profile.sources.items()},
+        "name_source": asdict(profile.name_source) if profile.name_source else None,
+    }
+    fields |= {name: value for name, value in sourced.items() if value}
+    update: Document = {"$set": fields, "$push": {"outbox": to_document(_effect(made.event))}}
+    if gone := {name: "" for name, value in sourced.items() if not value}:
+        update["$unset"] = gone
+    return {"_id": profile.customer_id, "version": profile.version - 1}, update
 
 
 def _effect(event: CustomerEvent) -> Effect:
