@@ -9,6 +9,7 @@ from schemas.common import Identifier
 from schemas.customers import CustomerEvent
 from services.chassis.delivery import Delivery
 from services.chassis.mongo import Database, bulk
+from services.conversation.domain.reach import Address
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2
 
@@ -23,7 +24,9 @@ class Addresses:
         """Take in events; older ones do nothing."""
         newest: dict[str, CustomerEvent] = {}
         for delivery in batch:
-            event: CustomerEvent = delivery.message
+            event = delivery.message
+            if not isinstance(event, CustomerEvent):
+                continue  # a merge moves no identifier
             known = newest.get(event.customer_id)
             if known is None or (event.seq or 0) > (known.seq or 0):
                 newest[event.customer_id] = event
@@ -43,10 +46,16 @@ class Addresses:
             ],
         )
 
-    async def of(self, customer_ids: Sequence[str]) -> tuple[Identifier, ...]:
+    async def of(self, homes: Sequence[str]) -> tuple[Address, ...]:
         """Return the identifiers of these Customers together."""
-        found = self._collection.find({"_id": {"$in": list(customer_ids)}})
-        return tuple([Identifier.model_validate(each) async for row in found for each in row["identifiers"]])
+        found = self._collection.find({"_id": {"$in": list(homes)}})
+        return tuple(
+            [
+                Address(Identifier.model_validate(each), row["_id"])
+                async for row in found
+                for each in row["identifiers"]
+            ]
+        )
 
     async def wait_for(self, customer_id: str, seconds: float) -> None:
         """Wait until the Customer is known, at most so long: who was just made may be written to at once."""

@@ -26,6 +26,7 @@ from services.conversation.files import Files
 from services.conversation.files import routes as file_routes
 from services.conversation.handlers import Threads
 from services.conversation.loops import count_current, fire_timers, sweep_outboxes
+from services.conversation.merges import Merges
 from services.conversation.settings import ConversationSettings
 from services.conversation.signals import Signals
 from services.conversation.store import Store
@@ -72,7 +73,7 @@ def build_app(
         router=router,
         publisher=publisher,
         database=database,
-        consumers=consumers(threads, access, addresses, clock, wordings.help_text),
+        consumers=consumers(threads, access, Merges(threads), addresses, clock, wordings.help_text),
         trail=(trail, ACTIONS),
         on_start=[store.prepare, once.prepare, attachments.prepare, trail.prepare],
         on_stop=[shared.client.close],

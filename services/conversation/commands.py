@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from schemas import ids
@@ -113,7 +114,8 @@ class Commands:
         await self._addresses.wait_for(customer_id, _NEW_CUSTOMER_SECONDS)
 
     async def _reach(self, customer_id: str) -> Reach:
-        return Reach(await self._addresses.of([customer_id]), self._wordings.accounts())
+        thread = (await self._threads.store.load([customer_id]))[customer_id].thread
+        return Reach(await self._addresses.of(thread.homes), self._wordings.accounts())
 
     def _templates(self, provider: str, account: str) -> Sequence[Template]:
         return self._wordings.of(provider, account).templates
@@ -186,6 +188,8 @@ class Commands:
                 while True:
                     loaded = await self._threads.store.load([conversation.customer_id])
                     current = _of(loaded[conversation.customer_id].thread, conversation)
+                    if current is conversation:
+                        raise conflict("the Conversation was closed, or merged into another")
                     wish = routing.outcome(current, command)
                     if wish is None:
                         raise conflict(
@@ -238,7 +242,7 @@ def _make_current(draft: Draft, conversation: Conversation, action: Action) -> N
                 f"the Customer's newer Conversation {current.id} is {current.status}",
                 state=current.status,
             )
-        draft.put(conversation)
+        draft.put(replace(conversation, customer_id=draft.thread.customer_id))
         return
     raise _refusal(action, conversation)
 

@@ -19,6 +19,7 @@ from services.identity.audit import routes as audit_routes
 from services.identity.commands import Commands
 from services.identity.handlers import Customers
 from services.identity.loops import sweep_outboxes
+from services.identity.merges import Merges
 from services.identity.settings import IdentitySettings
 from services.identity.store import Store
 from services.identity.subscribers import consumers
@@ -47,13 +48,15 @@ def build_app(
     database = database if database is not None else connect(settings, NAME)
     store = Store(database, publisher)
     suggesting = Suggestions(database, clock)
-    customers = Customers(store, publisher, new_customer, clock, suggesting.note)
+    merges = Merges(store, clock)
+    customers = Customers(store, merges, publisher, new_customer, clock, suggesting.note)
     once = Once(database, clock)
     audit = Audit(database)
     trail = Trail(database, publisher, NAME, clock, audit.keep)
-    router = routes(Parts(store, Commands(store, clock), once, settings.default_region))
-    router.include_router(suggestion_routes(suggesting, store.homes))
-    router.include_router(audit_routes(audit, store.homes, store.knows))
+    parts = Parts(store, Commands(store, clock), merges, once, settings.default_region)
+    router = routes(parts)
+    router.include_router(suggestion_routes(suggesting, parts.homes))
+    router.include_router(audit_routes(audit, parts.homes))
     return build(
         Service(
             name=NAME,

@@ -63,7 +63,7 @@ class Suggestions:
         await bulk(
             self._claims,
             [
-                _claim(message, resolution.customer_id, said)
+                _claim(message, resolution.home, said)
                 for message, resolution in found
                 if not resolution.guest and message.data.direction == "inbound"
                 for said in merely_said(message.personal)
@@ -77,17 +77,17 @@ class Suggestions:
         )
         return [row async for row in found]
 
-    async def of(self, homes: Sequence[str], survivor: str) -> list[Suggestion] | None:
-        """Return likely duplicates of a Customer, the most likely first; None for a Customer there is not.
+    async def of(self, homes: Sequence[str]) -> list[Suggestion]:
+        """Return likely duplicates of a Customer, the most likely first.
 
-        `homes` are the Customers that `survivor` stands for, itself among them.
+        `homes` begin with the Customer; the others are those whom they stand for.
         """
         own = {row["_id"]: row async for row in self._customers.find({"_id": {"$in": list(homes)}}, _SHOWN)}
-        if not (own.get(survivor) or {}).get("version"):
-            return None
+        if homes[0] not in own:
+            return []
         claimed = await self.claims_of(homes)
         subject = _person(
-            own[survivor], [known for row in own.values() for known in row["identifiers"]], claimed
+            own[homes[0]], [known for row in own.values() for known in row["identifiers"]], claimed
         )
         signals: Signals = defaultdict(list)
         await self._alike_by_claims(homes, subject, claimed, signals)

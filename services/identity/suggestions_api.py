@@ -9,13 +9,13 @@ from schemas.common import Identifier, IdentifierKind
 from schemas.envelope import rfc3339
 from services.chassis.auth import Agent
 from services.chassis.mongo import Document
-from services.chassis.problems import invalid, not_found
+from services.chassis.problems import invalid
 from services.identity.domain.likeness import WEIGHTS, Signal, Suggestion
 from services.identity.suggestions import Suggestions
 from services.identity.views import identifier_view
 
-Homes = Callable[[str], Awaitable[tuple[str, Sequence[str]]]]
-"""Returns the Customer who stands for one now, and all that they stand for."""
+Homes = Callable[[str], Awaitable[Sequence[str]]]
+"""Returns a Customer and all whom they stand for. Raises Problem 404, or 308 for one who was absorbed."""
 
 
 def routes(suggesting: Suggestions, homes: Homes) -> APIRouter:
@@ -28,20 +28,18 @@ def routes(suggesting: Suggestions, homes: Homes) -> APIRouter:
 
         `claimed` is what the Customer merely said to be theirs.
         """
-        survivor, together = await homes(customer_id)
-        found = await suggesting.of(together, survivor)
-        if found is None:
-            raise not_found(f"the Customer {customer_id}")
+        together = await homes(customer_id)
+        found = await suggesting.of(together)
         claimed = [_claim(row) for row in await suggesting.claims_of(together)]
         return {"items": [_view(each) for each in found], "next_cursor": None, "claimed": claimed}
 
     @router.post("/{other}/dismiss", status_code=204)
     async def dismiss(caller: Agent, customer_id: str, other: str) -> Response:
         """Say that these are two people: not suggested again until something new points to it."""
-        (survivor, _), (second, _) = await homes(customer_id), await homes(other)
-        if survivor == second:
+        if other in await homes(customer_id):
             raise invalid("other", "is this same Customer")
-        await suggesting.dismiss(survivor, second, caller.subject)
+        await homes(other)
+        await suggesting.dismiss(customer_id, other, caller.subject)
         return Response(status_code=204)
 
     return router

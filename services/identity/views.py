@@ -5,6 +5,7 @@ from typing import Any
 from schemas.common import Identifier, IdentifierKind
 from schemas.envelope import rfc3339
 from services.identity.domain.attributes import Source
+from services.identity.domain.merging import Merge
 from services.identity.domain.profile import Profile
 
 
@@ -27,6 +28,19 @@ def customer_view(profile: Profile) -> dict[str, Any]:
 def source_view(source: Source) -> dict[str, str]:
     """Return where an attribute comes from."""
     return {"source": source.by, "at": rfc3339(source.at)}
+
+
+def merge_view(merge: Merge) -> dict[str, Any]:
+    """Return a merge as the API shows it."""
+    return {
+        "id": merge.id,
+        "survivor": merge.survivor,
+        "absorbed": merge.absorbed,
+        "by": merge.by,
+        "reason": merge.reason,
+        "at": rfc3339(merge.at),
+        "undone_at": rfc3339(merge.undone_at) if merge.undone_at else None,
+    }
 
 
 def identifier_view(identifier: Identifier) -> dict[str, Any]:

@@ -20,10 +20,12 @@ from services.conversation.domain import lifecycle, replies, routing
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.timers import next_due
 from services.conversation.handlers import Threads
+from services.conversation.merges import Merges as ThreadMerges
 from services.conversation.store import Store as ConversationStore
 from services.conversation.subscribers import consumers as conversation_consumers
 from services.identity.audit import Audit
 from services.identity.handlers import Customers
+from services.identity.merges import Merges
 from services.identity.store import Store as IdentityStore
 from services.identity.subscribers import consumers as identity_consumers
 from services.identity.suggestions import Suggestions
@@ -94,8 +96,8 @@ def ingest(database: Database, _log: Log) -> Bench:
 
 def identity(database: Database, log: Log) -> Bench:
     store = IdentityStore(database, log)
-    suggesting = Suggestions(database, lambda: NOW)
-    customers = Customers(store, log, lambda: CUSTOMER, lambda: NOW, suggesting.note)
+    suggesting, merges = Suggestions(database, lambda: NOW), Merges(store, lambda: NOW)
+    customers = Customers(store, merges, log, lambda: CUSTOMER, lambda: NOW, suggesting.note)
     consumers = identity_consumers(customers, Audit(database))
     return Bench(_handlers(consumers), [store.prepare, suggesting.prepare])
 
@@ -118,7 +120,14 @@ def conversation(database: Database, log: Log) -> Bench:
 
     return Bench(
         _handlers(
-            conversation_consumers(threads, Access(store), Addresses(database), lambda: NOW, lambda *_: None)
+            conversation_consumers(
+                threads,
+                Access(store),
+                ThreadMerges(threads),
+                Addresses(database),
+                lambda: NOW,
+                lambda *_: None,
+            )
         ),
         [store.prepare],
         {

@@ -48,14 +48,28 @@ class Ours:
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """An identifier, and the Customer whose it is: after a merge one of several."""
+
+    identifier: Identifier
+    home: str = ""
+
+    def at_whatsapp(self) -> "Address":
+        """Return how WhatsApp names the phone number."""
+        number = self.identifier.value.removeprefix("+")
+        update = {"kind": IdentifierKind.WHATSAPP, "value": number}
+        return Address(self.identifier.model_copy(update=update), self.home)
+
+
+@dataclass(frozen=True, slots=True)
 class Reach:
     """What a first message can go by."""
 
-    identifiers: tuple[Identifier, ...] = ()
+    addresses: tuple[Address, ...] = ()
     """Of the Customer, the newest last."""
     accounts: tuple[Ours, ...] = ()
 
-    def address(self, channel: Channel) -> Identifier | None:
+    def address(self, channel: Channel) -> Address | None:
         """Return the Customer's address on the channel: a verified one before others, then the newest."""
         if channel is Channel.WHATSAPP:
             return self._whatsapp()
@@ -64,19 +78,15 @@ class Reach:
         kind = _AFTER_THEIRS.get(channel)
         return self._best(kind, verified=True) if kind else None
 
-    def _whatsapp(self) -> Identifier | None:
+    def _whatsapp(self) -> Address | None:
         if known := self._best(IdentifierKind.WHATSAPP):
             return known
         phone = self._best(IdentifierKind.PHONE)
-        if phone is None:
-            return None
-        return phone.model_copy(
-            update={"kind": IdentifierKind.WHATSAPP, "value": phone.value.removeprefix("+")}
-        )
+        return phone.at_whatsapp() if phone else None
 
-    def _best(self, kind: IdentifierKind, *, verified: bool = False) -> Identifier | None:
-        of_kind = [each for each in reversed(self.identifiers) if each.kind is kind]
-        proven = next((each for each in of_kind if each.verified), None)
+    def _best(self, kind: IdentifierKind, *, verified: bool = False) -> Address | None:
+        of_kind = [each for each in reversed(self.addresses) if each.identifier.kind is kind]
+        proven = next((each for each in of_kind if each.identifier.verified), None)
         return proven or (None if verified else next(iter(of_kind), None))
 
     def account(self, channel: Channel, inboxes: Sequence[str]) -> Ours | None:
@@ -94,7 +104,15 @@ class Reach:
         address, account = self.address(channel), self.account(channel, inboxes)
         if address is None or account is None:
             return None
-        return Route(account.provider, account.account, address, at, correlation)
+        return Route(
+            channel,
+            account.provider,
+            account.account,
+            address.identifier,
+            at,
+            correlation,
+            home=address.home,
+        )
 
     def channels(self, candidates: Iterable[Channel] = ORDER) -> list[Channel]:
         """Return those on which there are both an address and an account, in the order given."""

@@ -15,6 +15,7 @@ from schemas.customers import (
     CustomerEvent,
     CustomerPersonal,
     CustomerUpdated,
+    MergeEvent,
 )
 from services.identity.domain.attributes import Source, Sources, heeded, sourced
 from services.identity.domain.claims import key
@@ -64,6 +65,10 @@ class Profile:
     """None of a name that a channel showed."""
     commands: tuple[Done, ...] = ()
     """The last ones applied: one that comes again after a crash has had its effect."""
+    merged_into: str | None = None
+    """Who absorbed them."""
+    merges: int = 0
+    """How often they were absorbed, or that undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class Change:
     """A profile as it becomes, and the event that says so. `profile.version` is the new one."""
 
     profile: Profile
-    event: CustomerEvent
+    event: CustomerEvent | MergeEvent
 
 
 def with_identifiers(profile: Profile, identifiers: Iterable[Identifier]) -> Profile:

@@ -57,15 +57,16 @@ async def test_what_other_services_note_is_learnt_once_and_listed_in_pages(
     api: Api,  # noqa: F811
     database: Database,
 ) -> None:
-    audit = Audit(database)
+    audit, customer = Audit(database), (await api.made(SMS))["id"]
+    await database["audit"].delete_many({})
     data = AuditData(actor="ben", action="timeline.viewed", service="conversation")
     entries = [
         AuditEntry(
             id=ids.derive("entry", number),
             occurred_at=NOW.replace(minute=number),
             correlation=ids.derive("entry", number),
-            customer_id="c-1",
-            home="c-1",
+            customer_id=customer,
+            home=customer,
             data=data,
         )
         for number in range(3)
@@ -73,7 +74,26 @@ async def test_what_other_services_note_is_learnt_once_and_listed_in_pages(
     batch = [Delivery("audit.entries", 0, number, entry) for number, entry in enumerate(entries)]
     for _ in range(2):
         assert await audit.learn(batch) == [HANDLED] * 3
-    first = await api("GET", f"{PATH}/c-1/audit?limit=2", role="lead")
+    first = await api("GET", f"{PATH}/{customer}/audit?limit=2", role="lead")
     assert [each["at"][14:16] for each in first.json()["items"]] == ["02", "01"]
-    (last,) = await trail(api, "c-1", cursor=first.json()["next_cursor"])
+    (last,) = await trail(api, customer, cursor=first.json()["next_cursor"])
     assert last == ("ben", "timeline.viewed", {})
+
+
+async def test_a_merge_is_in_the_trail_of_both_and_the_survivor_s_shows_both(api: Api) -> None:  # noqa: F811
+    one, other = await api.made(SMS), await api.made({"kind": "email", "value": "ada@mail.example"})
+    body = {"survivor": one["id"], "absorbed": other["id"]}
+    merge = await api("POST", "/identity/v1/merges", body, role="lead")
+    assert merge.status_code == 201
+    shown = await trail(api, one["id"])
+    assert [each[1] for each in shown].count("customers.merged") == 2
+    assert [each[1] for each in shown].count("customer.created") == 2
+    moved = await api("GET", f"{PATH}/{other['id']}/audit", role="lead")
+    assert moved.status_code == 308
+    undone = await api("POST", f"/identity/v1/merges/{merge.json()['id']}/undo", role="lead")
+    assert undone.status_code == 200
+    assert [each[1] for each in await trail(api, other["id"])] == [
+        "merge.undone",
+        "customers.merged",
+        "customer.created",
+    ]

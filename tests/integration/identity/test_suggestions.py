@@ -22,7 +22,12 @@ class Desk:
         self.suggesting = Suggestions(database, lambda: NOW)
         known = identity.customers
         self.customers = Customers(
-            known.store, known.publisher, known.new_customer, known.clock, self.suggesting.note
+            known.store,
+            known.merges,
+            known.publisher,
+            known.new_customer,
+            known.clock,
+            self.suggesting.note,
         )
 
     async def says(self, *identifiers: Identifier, **options: Any) -> str:
@@ -35,8 +40,7 @@ class Desk:
         return str(owner["customer_id"])
 
     async def of(self, customer: str) -> list[tuple[str, str, float]]:
-        found = await self.suggesting.of([customer], customer)
-        assert found is not None
+        found = await self.suggesting.of([customer])
         return [(each.customer_id, each.reason, each.score) for each in found]
 
 
@@ -77,7 +81,7 @@ async def test_two_who_claim_the_same_are_suggested_and_a_name_adds_to_it(desk: 
 
 async def test_a_message_with_identifiers_of_two_suggests_each_to_the_other(desk: Desk) -> None:
     mailing, calling = await desk.says(EMAIL), await desk.says(PHONE)
-    await desk.says(PHONE, EMAIL, number=2)
+    await desk.says(MAIL_FROM, PHONE, number=2)
     assert await desk.of(calling) == [(mailing, "contradicting_identifier", 0.8)]
     assert await desk.of(mailing) == [(calling, "contradicting_identifier", 0.8)]
 

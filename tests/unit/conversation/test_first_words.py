@@ -8,7 +8,7 @@ from schemas.common import Channel, Identifier, IdentifierKind
 from services.chassis.problems import Problem
 from services.chassis.templates import Template
 from services.conversation.domain.model import Route, Thread
-from services.conversation.domain.reach import Ours, Reach
+from services.conversation.domain.reach import Address, Ours, Reach
 from services.conversation.permission import Reply, TemplateAsked
 from services.conversation.ways import way, with_subject
 from tests.unit.conversation.builders import draft, empty, message, received
@@ -36,7 +36,7 @@ def taken(
     return way(
         draft(thread or empty(), 1),
         reply,
-        Reach(known, accounts),
+        Reach(tuple(Address(each, "c-home") for each in known), accounts),
         inboxes,
         lambda provider, _: templates.get(provider, ()),
     )
@@ -67,7 +67,7 @@ def test_an_identifier_and_an_account_of_ours_are_a_way(
 ) -> None:
     found, route = taken(Reply("Hello", channel), known)
     assert (found, route.provider, route.account) == (channel, account.provider, account.account)
-    assert (route.address, route.provider_message_id) == (address, None)
+    assert (route.address, route.home, route.provider_message_id) == (address, "c-home", None)
 
 
 def test_without_a_channel_one_that_takes_free_text_comes_first() -> None:
