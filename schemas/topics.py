@@ -63,7 +63,11 @@ WEBHOOKS_QUARANTINE = Topic(
     dead_letter=None,
 )
 CUSTOMERS_EVENTS = Topic(
-    "customers.events", "Customer", customers.AnyCustomerEvent, ("identity",), ("conversation", "notifier")
+    "customers.events",
+    "Customer",
+    customers.AnyCustomerEvent,
+    ("identity",),
+    ("conversation", "identity", "notifier"),
 )
 CONVERSATIONS_EVENTS = Topic(
     "conversations.events", "Customer", conversations.AnyConversationEvent, ("conversation",), ("notifier",)

@@ -70,6 +70,14 @@ class Suggestions:
             ],
         )
 
+    async def contradict(self, customer_id: str, other: str, identifier: str) -> None:
+        """Keep that a Customer was shown to have an identifier of another."""
+        found = {"customer_id": customer_id, "other": other, "identifier": identifier, "at": self._clock()}
+        await bulk(
+            self._conflicts,
+            [UpdateOne({"_id": f"{customer_id}:{identifier}:{other}"}, {"$setOnInsert": found}, upsert=True)],
+        )
+
     async def claims_of(self, customer_ids: Sequence[str]) -> list[Document]:
         """Return what these Customers merely said, the newest first."""
         found = self._claims.find(

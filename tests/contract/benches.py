@@ -25,7 +25,10 @@ from services.conversation.store import Store as ConversationStore
 from services.conversation.subscribers import consumers as conversation_consumers
 from services.identity.audit import Audit
 from services.identity.handlers import Customers
+from services.identity.lookup.jobs import Jobs
+from services.identity.lookup.lookups import Lookups
 from services.identity.merges import Merges
+from services.identity.settings import IdentitySettings
 from services.identity.store import Store as IdentityStore
 from services.identity.subscribers import consumers as identity_consumers
 from services.identity.suggestions import Suggestions
@@ -98,7 +101,10 @@ def identity(database: Database, log: Log) -> Bench:
     store = IdentityStore(database, log)
     suggesting, merges = Suggestions(database, lambda: NOW), Merges(store, lambda: NOW)
     customers = Customers(store, merges, log, lambda: CUSTOMER, lambda: NOW, suggesting.note)
-    consumers = identity_consumers(customers, Audit(database))
+    lookups = Lookups(
+        Jobs(database), store, Resting(), suggesting.contradict, IdentitySettings(), lambda: NOW
+    )
+    consumers = identity_consumers(customers, Audit(database), lookups)
     return Bench(_handlers(consumers), [store.prepare, suggesting.prepare])
 
 
