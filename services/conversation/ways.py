@@ -22,8 +22,8 @@ def way(
 ) -> tuple[Channel, Route]:
     """Return channel and route of a message; an account of one of `inboxes`, the first before, is preferred.
 
-    Raises Problem 422 for a channel on which the Customer has no address, 409 where we have no account or
-    they would have to write first.
+    Raises Problem 422 for a channel on which the Customer has no address, or would have to write first; 409
+    where we have no account, and without a channel where there is no way at all.
     """
     thread, wanted = draft.thread, reply.channel
     if wanted is Channel.VOICE:
