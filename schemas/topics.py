@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from schemas import conversations, customers, deadletters, hooks, inbound, outbound, routing, signals
+from schemas import audit, conversations, customers, deadletters, hooks, inbound, outbound, routing, signals
 from schemas.envelope import Envelope
 
 PARTITIONS = 12
@@ -63,7 +63,11 @@ WEBHOOKS_QUARANTINE = Topic(
     dead_letter=None,
 )
 CUSTOMERS_EVENTS = Topic(
-    "customers.events", "Customer", customers.AnyCustomerEvent, ("identity",), ("conversation", "notifier")
+    "customers.events",
+    "Customer",
+    customers.AnyCustomerEvent,
+    ("identity",),
+    ("conversation", "identity", "notifier"),
 )
 CONVERSATIONS_EVENTS = Topic(
     "conversations.events", "Customer", conversations.AnyConversationEvent, ("conversation",), ("notifier",)
@@ -95,6 +99,9 @@ CHATS_SIGNALS = Topic(
     retention=timedelta(days=1),
     dead_letter=None,
 )
+AUDIT_ENTRIES = Topic(
+    "audit.entries", "Customer", audit.AuditEntry, ("identity", "conversation"), ("identity",)
+)
 DEADLETTERS = Topic(
     "deadletters",
     "the original key",
@@ -119,6 +126,7 @@ TOPICS: tuple[Topic, ...] = (
     AGENTS_EVENTS,
     WEBHOOKS_EVENTS,
     CHATS_SIGNALS,
+    AUDIT_ENTRIES,
     DEADLETTERS,
 )
 

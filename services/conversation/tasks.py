@@ -6,6 +6,7 @@ from uuid import UUID
 
 from schemas import ids
 from schemas.tasks import TaskStatus
+from services.chassis.audit import about
 from services.chassis.auth import Principal, Role
 from services.chassis.inboxes import Inbox
 from services.chassis.problems import Problem, conflict, invalid, not_found
@@ -155,6 +156,7 @@ class Tasks:
         task = await self._shown(task_id)
         if own is not None and task.inbox not in own and task.agent != caller.subject:
             raise not_found(f"the Task {task_id}")
+        about(task.home)
         return task
 
     async def customers_of(self, found: Sequence[Task]) -> list[tuple[Task, str]]:
