@@ -99,12 +99,17 @@ def _reads(parts: Parts) -> APIRouter:
 
     @router.get("/v1/customers/{customer_id}/timeline")
     async def timeline(
-        caller: Agent, customer_id: str, limit: Limit = 50, cursor: str | None = None
+        caller: Agent,
+        customer_id: str,
+        conversation: str | None = None,
+        limit: Limit = 50,
+        cursor: str | None = None,
     ) -> dict[str, Any]:
-        homes = await parts.access.customer(caller, customer_id)
-        found = await page(
-            store.timeline, {"home": any_of(homes)}, TIMELINE_ORDER, limit, cursor, timeline_view
-        )
+        """Show all items of a Customer, or those of one Conversation."""
+        query = {"home": any_of(await parts.access.customer(caller, customer_id))}
+        if conversation is not None:
+            query["conversation_id"] = conversation
+        found = await page(store.timeline, query, TIMELINE_ORDER, limit, cursor, timeline_view)
         return await parts.files.described(found)
 
     @router.get("/v1/webchat/{account}/messages")
@@ -299,12 +304,6 @@ def _labels(parts: Parts) -> APIRouter:
 
 _LATER = {
     ("GET", "/v1/conversations/{_id}/history"): "the history of a Conversation",
-    ("POST", "/v1/conversations/{_id}/tickets"): "a ticket",
-    ("GET", "/v1/tickets/{_number}"): "a ticket",
-    ("PATCH", "/v1/tickets/{_number}"): "a ticket",
-    ("POST", "/v1/customers/{_id}/tasks"): "a task",
-    ("GET", "/v1/tasks"): "a list of tasks",
-    ("PATCH", "/v1/tasks/{_id}"): "a task",
     ("GET", "/v1/search"): "search",
     ("POST", "/v1/rules/dry-run"): "a dry run of rules",
     ("GET", "/v1/reports/summary"): "the summary report",

@@ -1,6 +1,6 @@
 """Threads, Conversations and timelines in MongoDB."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,9 @@ from services.conversation.domain.consent import Line
 from services.conversation.domain.draft import Caused, RowPatch, TimelineRow
 from services.conversation.domain.model import Conversation, Thread
 from services.conversation.domain.rules import Known
+from services.conversation.domain.tickets import Numbered
 from services.conversation.handlers import Loaded
+from services.conversation.kept import Kept, kept_rows, moved_rows
 
 _THREADS = TypeAdapter(Thread)
 _CONVERSATIONS = TypeAdapter(Conversation)
@@ -41,6 +43,7 @@ class Store:
         self._customers = database["customers"]
         self.conversations = database["conversations"]
         self.timeline = database["timeline"]
+        self.kept = Kept(database)
         self.outbox = Outbox(database, "threads", publisher)
 
     async def prepare(self) -> None:
@@ -73,8 +76,10 @@ class Store:
                     partialFilterExpression={"channel": "chat"},
                 ),
                 IndexModel([("attachments.id", ASCENDING)], name="by_attachment", sparse=True),
+                IndexModel([("conversation_id", ASCENDING), *places], name="by_conversation"),
             ]
         )
+        await self.kept.prepare()
 
     # --- threads --------------------------------------------------------------------------------
 
@@ -131,7 +136,9 @@ class Store:
             for conversation in sorted(item.conversations.values(), key=_closed_first)
         ]
         for item in changed:
-            item.effects = [_effect(caused, item.thread.customer_id, now) for caused in item.caused]
+            moved = [row for each in item.conversations.values() for row in moved_rows(each, version, now)]
+            told = [_effect(caused, item.thread.customer_id, now) for caused in item.caused]
+            item.effects = [*moved, *told]
         try:
             async with self._client.start_session() as session, await session.start_transaction():
                 for item in changed:
@@ -184,6 +191,13 @@ class Store:
         )
         return [_loaded(document) async for document in found]
 
+    async def numbered(self, conversation_ids: Sequence[str]) -> dict[str, Numbered]:
+        """Return what the tickets of these Conversations need; see handlers.ThreadStore."""
+        numbers = await self.kept.numbers(conversation_ids)
+        found = self.conversations.find({"_id": {"$in": list(conversation_ids)}})
+        known = {document["_id"]: conversation_of(document) async for document in found}
+        return {one: Numbered(number, known.get(one)) for one, number in numbers.items()}
+
     # --- conversations --------------------------------------------------------------------------
 
     async def conversation(self, conversation_id: str) -> Conversation | None:
@@ -194,6 +208,11 @@ class Store:
     async def homes(self, customer_id: str) -> tuple[str, ...]:
         """Return the Customers for whom this one's thread stands, the one whose thread it is first."""
         return (await self.load([customer_id]))[customer_id].thread.homes
+
+    async def customers_of(self, homes: Collection[str]) -> dict[str, str]:
+        """Return who stands for these Customers today."""
+        loaded = await self.load(list(set(homes)))
+        return {home: item.thread.customer_id for home, item in loaded.items()}
 
     async def with_customers(self, conversations: Sequence[Conversation]) -> list[Conversation]:
         """Return Conversations as those of whoever stands for their Customer today."""
@@ -328,6 +347,8 @@ def _effects(item: Loaded, version: int, now: datetime) -> list[Effect]:
         )
         for conversation in item.conversations.values()
     ]
+    rows += [row for kept in item.kept.values() for row in kept_rows(kept, version, now)]
+    rows += [row for each in item.conversations.values() for row in moved_rows(each, version, now)]
     return rows + [_effect(caused, item.thread.customer_id, now) for caused in item.caused]
 
 
