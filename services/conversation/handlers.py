@@ -24,6 +24,10 @@ from services.conversation.domain.rules import (
     UnknownInboxError,
     UnknownMessageError,
 )
+from services.conversation.domain.ruling.acting import Means, Want
+from services.conversation.domain.ruling.definition import NONE, Rules
+from services.conversation.domain.ruling.matching import next_due as rules_due
+from services.conversation.domain.ruling.run import run
 from services.conversation.domain.timers import tick
 
 MOST_TRIES = 50
@@ -77,6 +81,11 @@ class ThreadStore(Protocol):
     ) -> frozenset[str]:
         """Save each thread with its effects in one write; return the Customers lost to another writer."""
 
+    async def reschedule(
+        self, items: Sequence[Loaded], next_due: Callable[[Thread], datetime | None]
+    ) -> None:
+        """Set when these threads, as loaded, next change by themselves."""
+
     async def drain(self, items: Sequence[Loaded]) -> None:
         """Carry out what waits in these threads' outboxes, as loaded and saved."""
 
@@ -93,10 +102,18 @@ class Threads:
     inboxes: Inboxes
     next_due: Callable[[Thread, Mapping[str, Inbox]], datetime | None]
     clock: Clock = utc_now
+    rules: Callable[[], Rules] = lambda: NONE
+    """The operator's rules as they are now."""
+    want: Want | None = None
+    """Wishes a ticket."""
     _turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def _due(self, thread: Thread) -> datetime | None:
-        return self.next_due(thread, self.inboxes)
+        moments = (self.next_due(thread, self.inboxes), rules_due(thread.current, self.rules()))
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _rule(self, draft: Draft, before: Thread, *, ticking: bool = False) -> None:
+        run(draft, before, self.rules(), Means(self.inboxes, self.want), ticking=ticking)
 
     # --- from Kafka -----------------------------------------------------------------------------
 
@@ -145,6 +162,7 @@ class Threads:
                 return DUPLICATE
         except (ForgottenCallError, UnknownInboxError, UnknownMessageError) as error:
             return Refused(type(error).__name__)
+        self._rule(draft, item.thread)
         item.take(draft)
         return HANDLED
 
@@ -180,6 +198,7 @@ class Threads:
             if command not in item.thread.commands:
                 draft = Draft(item.thread, command, correlation or command, self.clock(), customer_id)
                 decide(draft)
+                self._rule(draft, item.thread)
                 applied = (*draft.thread.commands, command)[-KEPT_COMMANDS:]
                 draft.thread = replace(draft.thread, commands=applied)
                 item.take(draft)
@@ -205,11 +224,14 @@ class Threads:
             draft = Draft(item.thread, cause, cause, now, item.thread.customer_id)
             try:
                 tick(draft, self.inboxes)
+                self._rule(draft, item.thread, ticking=True)
             except Exception as error:  # noqa: BLE001  (one thread must not stop the clock of all)
                 log.error("timer_failed", error=type(error).__name__, exc_info=error)
             else:
                 item.take(draft)
         changed = [item for item in due if item.changed]
+        # due by a rule that is gone, or new: nothing else would ever move them
+        await self.store.reschedule([item for item in due if not item.changed], self._due)
         lost = await self.store.save(changed, self._due)
         saved = [item for item in changed if item.thread.customer_id not in lost]
         await self.store.drain(saved)

@@ -21,6 +21,7 @@ from services.conversation.domain.consent import Line
 from services.conversation.domain.draft import Caused, RowPatch, TimelineRow
 from services.conversation.domain.model import Conversation, Thread
 from services.conversation.domain.rules import Known
+from services.conversation.domain.topics import found_by
 from services.conversation.handlers import Loaded
 
 _THREADS = TypeAdapter(Thread)
@@ -100,6 +101,20 @@ class Store:
         if lost:
             metrics.CONFLICTS.labels("threads").inc(len(lost))
         return frozenset(changed[index].thread.customer_id for index in lost)
+
+    async def reschedule(
+        self, items: Sequence[Loaded], next_due: Callable[[Thread], datetime | None]
+    ) -> None:
+        """Set when these threads, as loaded, next change by themselves."""
+        updates = [
+            UpdateOne(
+                {"_id": item.thread.customer_id, "version": item.thread.version},
+                {"$unset": {"next_due": ""}} if due is None else {"$set": {"next_due": due}},
+            )
+            for item in items
+            for due in (next_due(item.thread),)
+        ]
+        await bulk(self._threads, updates)
 
     async def drain(self, items: Sequence[Loaded]) -> None:
         """Carry out what waits in these outboxes; read again only where there is more than ours."""
@@ -316,7 +331,7 @@ def _conversation_document(conversation: Conversation, version: int) -> Document
         "status": conversation.status,
         "inbox": conversation.inbox,
         "agent": conversation.agent,
-        "topics": list(conversation.topics),
+        "topics": found_by(conversation.topics),
         "opened_at": conversation.opened_at,
         "state": _CONVERSATIONS.dump_python(conversation, mode="json"),
     }

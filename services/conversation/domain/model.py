@@ -77,6 +77,24 @@ class Routing:
 
 
 @dataclass(frozen=True, slots=True)
+class Ruled:
+    """What the rules remember of a Conversation. An opening lasts until the Conversation is reopened."""
+
+    opened_at: datetime | None = None
+    """When this opening began; None for a Conversation from before there were rules."""
+    status_at: datetime | None = None
+    """Since when it has its status."""
+    messages: int = 0
+    """How many messages of the Customer it has, without noise."""
+    transfers: int = 0
+    """How often it moved to another Inbox."""
+    fired: tuple[str, ...] = ()
+    """Rules that fired in this opening."""
+    replied: tuple[str, ...] = ()
+    """Rules whose text the Customer got."""
+
+
+@dataclass(frozen=True, slots=True)
 class Conversation:
     """Everything said with a Customer until it is closed."""
 
@@ -100,6 +118,7 @@ class Conversation:
     confirmed: bool | None = None
     answered: bool = False
     """Somebody of ours answered since it was opened or reopened."""
+    ruled: Ruled = Ruled()
 
     @property
     def live_contacts(self) -> tuple[Contact, ...]:
