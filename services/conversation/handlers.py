@@ -1,7 +1,7 @@
 """Load, decide, save, drain: the same few round trips for a batch from Kafka, a command and a timer."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -24,10 +24,13 @@ from services.conversation.domain.rules import (
     UnknownInboxError,
     UnknownMessageError,
 )
-from services.conversation.domain.ruling.acting import Means, Want
+from services.conversation.domain.ruling.acting import Means
 from services.conversation.domain.ruling.definition import NONE, Rules
 from services.conversation.domain.ruling.matching import next_due as rules_due
 from services.conversation.domain.ruling.run import run
+from services.conversation.domain.task import Task
+from services.conversation.domain.ticket import Ticket
+from services.conversation.domain.tickets import Numbered
 from services.conversation.domain.timers import tick
 
 MOST_TRIES = 50
@@ -46,12 +49,18 @@ class Loaded:
     """`status_seq` of timeline rows that are in the outbox only."""
     effects: Sequence[Any] = ()
     """What the last save put into the outbox; the store's own form."""
+    kept: dict[str, Ticket | Task] = field(default_factory=dict)
+    """Tickets and Tasks whose shown state changed."""
+    inward: bool = False
+    """Something changed in the thread that nobody is told of."""
 
     def take(self, draft: Draft) -> None:
         """Make the draft's result the thread's new state."""
         before = self.thread.current
         self.thread = draft.thread
         self.caused.extend(draft.caused)
+        self.kept.update(draft.kept)
+        self.inward = self.inward or draft.inward
         for conversation in (*draft.displaced, draft.thread.current):
             if conversation is not None and conversation is not before:
                 self.conversations[conversation.id] = conversation
@@ -64,7 +73,7 @@ class Loaded:
     @property
     def changed(self) -> bool:
         """There is something to save."""
-        return bool(self.caused or self.conversations)
+        return bool(self.caused or self.conversations or self.inward)
 
 
 class ThreadStore(Protocol):
@@ -89,6 +98,9 @@ class ThreadStore(Protocol):
     async def drain(self, items: Sequence[Loaded]) -> None:
         """Carry out what waits in these threads' outboxes, as loaded and saved."""
 
+    async def numbered(self, conversation_ids: Sequence[str]) -> dict[str, Numbered]:
+        """Return what the tickets of these Conversations need: the same number whenever it is asked for."""
+
 
 class Conflicted(Exception):  # noqa: N818  (a state, raised)
     """Other writers won too many times in a row."""
@@ -104,8 +116,6 @@ class Threads:
     clock: Clock = utc_now
     rules: Callable[[], Rules] = lambda: NONE
     """The operator's rules as they are now."""
-    want: Want | None = None
-    """Wishes a ticket."""
     _turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def _due(self, thread: Thread) -> datetime | None:
@@ -113,7 +123,7 @@ class Threads:
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _rule(self, draft: Draft, before: Thread, *, ticking: bool = False) -> None:
-        run(draft, before, self.rules(), Means(self.inboxes, self.want), ticking=ticking)
+        run(draft, before, self.rules(), Means(self.inboxes), ticking=ticking)
 
     # --- from Kafka -----------------------------------------------------------------------------
 
@@ -175,16 +185,18 @@ class Threads:
         decide: Callable[[Draft], None],
         *,
         correlation: UUID | None = None,
+        look: Callable[[], Awaitable[None]] | None = None,
     ) -> Thread:
         """Apply a command to one thread and return the thread; a repeat returns it as it is.
 
-        `decide` may raise to refuse. A change that is saved stands even where Kafka is away: its
-        records go out once it is back.
+        `decide` may raise to refuse. `look` reads before it what is not in the thread but written from
+        it, and sees all that the thread as loaded has caused. A change that is saved stands even where
+        Kafka is away: its records go out once it is back.
 
         Commands to one thread take turns here: at once they would each lose to all others.
         """
         async with self._turns.setdefault(customer_id, asyncio.Lock()):
-            return await self._command(customer_id, command, decide, correlation)
+            return await self._command(customer_id, command, decide, correlation, look)
 
     async def _command(
         self,
@@ -192,10 +204,14 @@ class Threads:
         command: UUID,
         decide: Callable[[Draft], None],
         correlation: UUID | None,
+        look: Callable[[], Awaitable[None]] | None,
     ) -> Thread:
         for _ in range(MOST_TRIES):
             item = (await self.store.load([customer_id]))[customer_id]
             if command not in item.thread.commands:
+                if look is not None:
+                    await self._drain_if_possible(item)
+                    await look()
                 draft = Draft(item.thread, command, correlation or command, self.clock(), customer_id)
                 decide(draft)
                 self._rule(draft, item.thread)
@@ -219,11 +235,12 @@ class Threads:
     async def tick(self, due: Sequence[Loaded]) -> int:
         """Fire the timers of these threads; returns how many threads changed."""
         now = self.clock()
+        numbered = await self._numbered(due)
         for item in due:
             cause = ids.derive("timer", item.thread.customer_id, item.thread.version)
             draft = Draft(item.thread, cause, cause, now, item.thread.customer_id)
             try:
-                tick(draft, self.inboxes)
+                tick(draft, self.inboxes, numbered)
                 self._rule(draft, item.thread, ticking=True)
             except Exception as error:  # noqa: BLE001  (one thread must not stop the clock of all)
                 log.error("timer_failed", error=type(error).__name__, exc_info=error)
@@ -236,6 +253,16 @@ class Threads:
         saved = [item for item in changed if item.thread.customer_id not in lost]
         await self.store.drain(saved)
         return len(saved)
+
+    async def _numbered(self, due: Sequence[Loaded]) -> dict[str, Numbered]:
+        wishing = [item for item in due if item.thread.ticket_wishes]
+        if not wishing:
+            return {}
+        # the Conversations are read as these threads left them
+        await asyncio.gather(*(self._drain_if_possible(item) for item in wishing if item.pending))
+        return await self.store.numbered(
+            [wish.conversation_id for item in wishing for wish in item.thread.ticket_wishes]
+        )
 
 
 def _seen(written: Known | None, waiting: int | None) -> Known | None:

@@ -21,8 +21,10 @@ from services.conversation.domain.consent import Line
 from services.conversation.domain.draft import Caused, RowPatch, TimelineRow
 from services.conversation.domain.model import Conversation, Thread
 from services.conversation.domain.rules import Known
+from services.conversation.domain.tickets import Numbered
 from services.conversation.domain.topics import found_by
 from services.conversation.handlers import Loaded
+from services.conversation.kept import Kept, kept_rows, moved_rows
 
 _THREADS = TypeAdapter(Thread)
 _CONVERSATIONS = TypeAdapter(Conversation)
@@ -39,6 +41,7 @@ class Store:
         self._customers = database["customers"]
         self.conversations = database["conversations"]
         self.timeline = database["timeline"]
+        self.kept = Kept(database)
         self.outbox = Outbox(database, "threads", publisher)
 
     async def prepare(self) -> None:
@@ -71,8 +74,10 @@ class Store:
                     partialFilterExpression={"channel": "chat"},
                 ),
                 IndexModel([("attachments.id", ASCENDING)], name="by_attachment", sparse=True),
+                IndexModel([("conversation_id", ASCENDING), *places], name="by_conversation"),
             ]
         )
+        await self.kept.prepare()
 
     # --- threads --------------------------------------------------------------------------------
 
@@ -153,6 +158,13 @@ class Store:
             limit=limit,
         )
         return [_loaded(document) async for document in found]
+
+    async def numbered(self, conversation_ids: Sequence[str]) -> dict[str, Numbered]:
+        """Return what the tickets of these Conversations need; see handlers.ThreadStore."""
+        numbers = await self.kept.numbers(conversation_ids)
+        found = self.conversations.find({"_id": {"$in": list(conversation_ids)}})
+        known = {document["_id"]: conversation_of(document) async for document in found}
+        return {one: Numbered(number, known.get(one)) for one, number in numbers.items()}
 
     # --- conversations --------------------------------------------------------------------------
 
@@ -269,6 +281,8 @@ def _effects(item: Loaded, version: int, now: datetime) -> list[Effect]:
         )
         for conversation in item.conversations.values()
     ]
+    rows += [row for kept in item.kept.values() for row in kept_rows(kept, version, now)]
+    rows += [row for each in item.conversations.values() for row in moved_rows(each, version, now)]
     return rows + [_effect(caused, item.thread.customer_id, now) for caused in item.caused]
 
 

@@ -16,7 +16,8 @@ from schemas.conversations import ConversationUnassigned, Status
 from schemas.envelope import Envelope
 from services.chassis.inboxes import Inbox
 from services.conversation.domain.draft import Draft
-from services.conversation.domain.model import Assignment, Contact, Conversation, Routing
+from services.conversation.domain.model import Contact, Conversation
+from services.conversation.domain.routed import Assignment
 
 KEPT_ASSIGNMENTS = 8
 
@@ -227,7 +228,7 @@ def settle(draft: Draft, wish: Assignment, *, granted: bool, detail: str) -> Non
 
 
 def _subject(conversation: Conversation, epoch: int) -> dict[str, Any]:
-    routing: Routing = conversation.routing
+    routing = conversation.routing
     return {
         "pool": routing.pool,
         "conversation_id": conversation.id,

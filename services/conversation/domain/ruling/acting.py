@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from schemas.common import Channel
 from schemas.conversations import RuleFired, Status
@@ -15,15 +14,9 @@ from services.conversation.domain.rules import Inboxes
 from services.conversation.domain.ruling.definition import MOST_RULES, Rule
 from services.conversation.domain.ruling.happenings import Happening
 from services.conversation.domain.table import ALLOWED, Action
+from services.conversation.domain.tickets import want
 from services.conversation.domain.topics import added
 from services.conversation.domain.window import Window, window
-
-
-class Want(Protocol):
-    """Wishes a ticket for the current Conversation: `services.conversation.domain.tickets.want`."""
-
-    def __call__(self, draft: Draft, reason: str, by: str) -> object:
-        """Note that a ticket is wanted for `reason` by `by`; one that has a ticket keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +24,6 @@ class Means:
     """What rules act with."""
 
     inboxes: Inboxes
-    want: Want | None = None
 
 
 def carry_out(draft: Draft, rule: Rule, happening: Happening, means: Means) -> None:
@@ -135,10 +127,9 @@ def _way(draft: Draft, channel: Channel | None) -> tuple[Channel, Route] | None:
     return max(routes.items(), key=lambda item: (item[1].at, item[0]), default=None)
 
 
-def _ticket(draft: Draft, rule: Rule, _: Happening, means: Means) -> str | None:
-    if means.want is None or rule.then.ticket is None:
-        return "no_tickets"
-    means.want(draft, rule.then.ticket, f"rule:{rule.name}")
+def _ticket(draft: Draft, rule: Rule, _: Happening, __: Means) -> str | None:
+    if rule.then.ticket is not None:
+        want(draft, rule.then.ticket, f"rule:{rule.name}")
     return None
 
 

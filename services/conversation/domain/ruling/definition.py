@@ -19,6 +19,7 @@ from pydantic import (
 
 from schemas.common import Channel, SkillName
 from schemas.conversations import Status
+from schemas.tickets import TicketReason
 from services.chassis.text import clean
 from services.conversation.domain.ruling.text import compiled, phrase
 from services.conversation.domain.topics import MOST_TOPICS, Topics
@@ -90,8 +91,6 @@ Words = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterVa
 Duration = Annotated[
     timedelta, BeforeValidator(_duration), Field(ge=timedelta(seconds=1), le=timedelta(days=366))
 ]
-Reason = Literal["customer_request", "investigation", "multi_department", "bug", "compliance"]
-Live = Literal[Status.NEW, Status.OPEN, Status.WAITING]
 
 
 class _Part(BaseModel):
@@ -163,7 +162,7 @@ class Actions(_Part):
     """An internal note."""
     reply: Words | None = None
     """A text to the Customer, at most once in a Conversation."""
-    ticket: Reason | None = None
+    ticket: TicketReason | None = None
     """A ticket is made, for this reason."""
     close: bool = False
     """The Conversation is closed."""

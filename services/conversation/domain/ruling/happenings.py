@@ -19,7 +19,8 @@ from schemas.conversations import (
 )
 from services.conversation.domain.call import Call
 from services.conversation.domain.draft import Draft
-from services.conversation.domain.model import Conversation, Ruled, Thread
+from services.conversation.domain.model import Conversation, Thread
+from services.conversation.domain.ruled import Ruled
 from services.conversation.domain.ruling.definition import Event, Rules
 from services.conversation.domain.ruling.text import Said
 
