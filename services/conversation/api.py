@@ -305,7 +305,6 @@ _LATER = {
     ("GET", "/v1/tasks"): "a list of tasks",
     ("PATCH", "/v1/tasks/{_id}"): "a task",
     ("GET", "/v1/search"): "search",
-    ("POST", "/v1/rules/dry-run"): "a dry run of rules",
     ("GET", "/v1/reports/summary"): "the summary report",
 }
 

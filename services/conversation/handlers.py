@@ -90,11 +90,6 @@ class ThreadStore(Protocol):
     ) -> frozenset[str]:
         """Save each thread with its effects in one write; return the Customers lost to another writer."""
 
-    async def reschedule(
-        self, items: Sequence[Loaded], next_due: Callable[[Thread], datetime | None]
-    ) -> None:
-        """Set when these threads, as loaded, next change by themselves."""
-
     async def drain(self, items: Sequence[Loaded]) -> None:
         """Carry out what waits in these threads' outboxes, as loaded and saved."""
 
@@ -121,6 +116,10 @@ class Threads:
     def _due(self, thread: Thread) -> datetime | None:
         moments = (self.next_due(thread, self.inboxes), rules_due(thread.current, self.rules()))
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _is_later(self, thread: Thread, now: datetime) -> bool:
+        due = self._due(thread)
+        return due is None or due > now
 
     def _rule(self, draft: Draft, before: Thread, *, ticking: bool = False) -> None:
         run(draft, before, self.rules(), Means(self.inboxes), ticking=ticking)
@@ -242,13 +241,13 @@ class Threads:
             try:
                 tick(draft, self.inboxes, numbered)
                 self._rule(draft, item.thread, ticking=True)
+                # due by rules that have changed: saved, it is due when they say
+                draft.inward = draft.inward or self._is_later(draft.thread, now)
             except Exception as error:  # noqa: BLE001  (one thread must not stop the clock of all)
                 log.error("timer_failed", error=type(error).__name__, exc_info=error)
             else:
                 item.take(draft)
         changed = [item for item in due if item.changed]
-        # due by a rule that is gone, or new: nothing else would ever move them
-        await self.store.reschedule([item for item in due if not item.changed], self._due)
         lost = await self.store.save(changed, self._due)
         saved = [item for item in changed if item.thread.customer_id not in lost]
         await self.store.drain(saved)

@@ -1,7 +1,7 @@
 """Threads, Conversations and timelines in MongoDB."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -17,10 +17,12 @@ from services.chassis.broker import Publisher, partition_of
 from services.chassis.clock import Clock, utc_now
 from services.chassis.mongo import Database, Document, bulk
 from services.chassis.outbox import Effect, Outbox, Publish, Row, from_document, to_document
+from services.conversation import past
 from services.conversation.domain.consent import Line
 from services.conversation.domain.draft import Caused, RowPatch, TimelineRow
 from services.conversation.domain.model import Conversation, Thread
 from services.conversation.domain.rules import Known
+from services.conversation.domain.ruling.definition import NO_AGING
 from services.conversation.domain.tickets import Numbered
 from services.conversation.domain.topics import found_by
 from services.conversation.handlers import Loaded
@@ -28,6 +30,8 @@ from services.conversation.kept import Kept, kept_rows, moved_rows
 
 _THREADS = TypeAdapter(Thread)
 _CONVERSATIONS = TypeAdapter(Conversation)
+_WOKEN_AT_ONCE = 1000
+_JUST = timedelta(minutes=30)
 _KNOWN = {"status_seq": 1, "channel": 1, "account": 1, "to": 1}
 
 
@@ -39,6 +43,7 @@ class Store:
         self._threads = database["threads"]
         self._agents = database["agents"]
         self._customers = database["customers"]
+        self._settled = database["settled"]
         self.conversations = database["conversations"]
         self.timeline = database["timeline"]
         self.kept = Kept(database)
@@ -68,6 +73,7 @@ class Store:
         await self.timeline.create_indexes(
             [
                 IndexModel([("home", ASCENDING), *places], name="by_home"),
+                past.INDEX,
                 IndexModel(
                     [("account", ASCENDING), ("address", ASCENDING), *places],
                     name="by_visitor",
@@ -106,20 +112,6 @@ class Store:
         if lost:
             metrics.CONFLICTS.labels("threads").inc(len(lost))
         return frozenset(changed[index].thread.customer_id for index in lost)
-
-    async def reschedule(
-        self, items: Sequence[Loaded], next_due: Callable[[Thread], datetime | None]
-    ) -> None:
-        """Set when these threads, as loaded, next change by themselves."""
-        updates = [
-            UpdateOne(
-                {"_id": item.thread.customer_id, "version": item.thread.version},
-                {"$unset": {"next_due": ""}} if due is None else {"$set": {"next_due": due}},
-            )
-            for item in items
-            for due in (next_due(item.thread),)
-        ]
-        await bulk(self._threads, updates)
 
     async def drain(self, items: Sequence[Loaded]) -> None:
         """Carry out what waits in these outboxes; read again only where there is more than ours."""
@@ -165,6 +157,28 @@ class Store:
         found = self.conversations.find({"_id": {"$in": list(conversation_ids)}})
         known = {document["_id"]: conversation_of(document) async for document in found}
         return {one: Numbered(number, known.get(one)) for one, number in numbers.items()}
+
+    async def new_rules(self, aging: str, now: datetime) -> bool:
+        """Remember the rules of age; return whether they are others than before, or have just changed."""
+        before = await self._settled.find_one({"_id": "rules"})
+        if before is None or before["aging"] != aging:
+            await self._settled.replace_one({"_id": "rules"}, {"aging": aging, "at": now}, upsert=True)
+            return before is not None or aging != NO_AGING
+        return bool(now - before["at"] < _JUST)
+
+    async def wake(self, at: datetime) -> None:
+        """Let the clock look, from `at` on, at each thread whose Conversation is not closed."""
+        customers: list[str] = []
+        async for document in self.conversations.find({"open": True}, {"customer_id": 1}):
+            customers.append(document["customer_id"])
+            if len(customers) == _WOKEN_AT_ONCE:
+                await self._wake(customers, at)
+                customers = []
+        await self._wake(customers, at)
+
+    async def _wake(self, customers: Sequence[str], at: datetime) -> None:
+        later = {"_id": {"$in": customers}, "next_due": {"$not": {"$lte": at}}}
+        await self._threads.update_many(later, {"$set": {"next_due": at}})
 
     # --- conversations --------------------------------------------------------------------------
 

@@ -3,6 +3,8 @@
 import re
 from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
+from hashlib import sha256
 from typing import Annotated, Literal, Self
 
 import re2
@@ -260,7 +262,19 @@ class Rules(_Part):
 
     def of(self, event: Event) -> tuple[Rule, ...]:
         """Return those that fire at `event`."""
-        return tuple(rule for rule in self.rules if rule.enabled and event in rule.when)
+        return self._by_event.get(event, ())
+
+    @cached_property
+    def _by_event(self) -> dict[Event, tuple[Rule, ...]]:
+        live = [rule for rule in self.rules if rule.enabled]
+        return {event: tuple(rule for rule in live if event in rule.when) for event in Event}
+
+    @property
+    def aging(self) -> str:
+        """The rules of age in short: the same as long as they are."""
+        rules = [rule.model_dump_json() for rule in self.of(Event.AGE)]
+        return sha256("\n".join(rules).encode()).hexdigest()
 
 
 NONE = Rules()
+NO_AGING = NONE.aging

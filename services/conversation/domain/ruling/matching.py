@@ -1,6 +1,7 @@
 """Whether a rule fires."""
 
 from datetime import datetime
+from functools import lru_cache
 
 from schemas.common import Channel
 from schemas.conversations import Status
@@ -10,6 +11,10 @@ from services.conversation.domain.ruling.definition import Conditions, Event, Ru
 from services.conversation.domain.ruling.happenings import Happening, remembered
 from services.conversation.domain.ruling.text import Said, compiled, folded, phrase
 from services.conversation.domain.topics import covers
+
+_phrase = lru_cache(20_000)(phrase)
+"""Of what rules ask for; what Customers say is looked at once."""
+_folded = lru_cache(20_000)(folded)
 
 
 def fires(rule: Rule, conversation: Conversation, happening: Happening) -> bool:
@@ -66,9 +71,9 @@ def _says(asked: Text, said: Said) -> bool:
     if not said.raw:
         return False
     return (
-        (not asked.any or any(phrase(each) in said.words for each in asked.any))
-        and all(phrase(each) in said.words for each in asked.all)
-        and not any(phrase(each) in said.words for each in asked.none)
-        and (not asked.contains or any(folded(each) in said.folded for each in asked.contains))
+        (not asked.any or any(_phrase(each) in said.words for each in asked.any))
+        and all(_phrase(each) in said.words for each in asked.all)
+        and not any(_phrase(each) in said.words for each in asked.none)
+        and (not asked.contains or any(_folded(each) in said.folded for each in asked.contains))
         and (asked.pattern is None or compiled(asked.pattern).search(said.raw) is not None)
     )
