@@ -4,16 +4,12 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 from pydantic import TypeAdapter
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING
 
 from services.chassis.mongo import Collection, Document
 from services.conversation.domain.draft import TimelineRow
 from services.conversation.domain.model import Conversation
 
-INDEX = IndexModel(
-    [("conversation_id", ASCENDING), ("received_at", ASCENDING), ("seq", ASCENDING)], name="by_conversation"
-)
-"""Of the timeline."""
 _CONVERSATIONS = TypeAdapter(Conversation)
 _OWN = frozenset({"_id", "home", "at", "received_at", "seq", "kind", "conversation_id"})
 
@@ -39,11 +35,12 @@ class Past:
     async def told_of(self, conversation: Conversation, until: datetime, limit: int) -> list[TimelineRow]:
         """Return the earliest items of a Conversation's timeline, in the order in which they happened."""
         found = self._timeline.find(
-            {"conversation_id": conversation.id, "received_at": {"$lt": until}},
-            sort=[("received_at", ASCENDING), ("seq", ASCENDING)],
+            {"conversation_id": conversation.id, "at": {"$lt": until}},
+            sort=[("at", ASCENDING), ("seq", ASCENDING), ("_id", ASCENDING)],
             limit=limit,
         )
-        return [_row(document) async for document in found]
+        rows = [_row(document) async for document in found]
+        return sorted(rows, key=lambda row: (row.received_at, row.seq))
 
 
 def _row(document: Document) -> TimelineRow:

@@ -17,7 +17,6 @@ from services.chassis.broker import Publisher, partition_of
 from services.chassis.clock import Clock, utc_now
 from services.chassis.mongo import Database, Document, bulk
 from services.chassis.outbox import Effect, Outbox, Publish, Row, from_document, to_document
-from services.conversation import past
 from services.conversation.domain.consent import Line
 from services.conversation.domain.draft import Caused, RowPatch, TimelineRow
 from services.conversation.domain.model import Conversation, Thread
@@ -52,6 +51,7 @@ class Store:
     async def prepare(self) -> None:
         """Create the indexes. The unique one is a backstop: versions keep the rule."""
         await self._threads.create_index([("next_due", ASCENDING)], sparse=True, name="due")
+        await self._agents.create_index([("folded", ASCENDING)], sparse=True, name="by_folded")
         await self.outbox.prepare()
         newest = [("opened_at", DESCENDING), ("_id", DESCENDING)]
         await self.conversations.create_indexes(
@@ -73,7 +73,6 @@ class Store:
         await self.timeline.create_indexes(
             [
                 IndexModel([("home", ASCENDING), *places], name="by_home"),
-                past.INDEX,
                 IndexModel(
                     [("account", ASCENDING), ("address", ASCENDING), *places],
                     name="by_visitor",
@@ -222,6 +221,15 @@ class Store:
         found = await self._agents.find_one({"_id": agent})
         return list(found["inboxes"]) if found else []
 
+    async def agents_called(self, names: Sequence[str]) -> dict[str, list[str]]:
+        """Return the Inboxes of the Agents with these ids, in whatever case these are written."""
+        if not names:
+            return {}
+        spelled = [*names, *(name.lower() for name in names)]  # of Agents learnt before `folded` was
+        folded = [name.casefold() for name in names]
+        query = {"$or": [{"_id": {"$in": spelled}}, {"folded": {"$in": folded}}]}
+        return {found["_id"]: found["inboxes"] async for found in self._agents.find(query)}
+
     async def learn_agents(self, agents: Mapping[str, tuple[int, Sequence[str]]]) -> None:
         """Remember the Inboxes of each Agent, given with the `seq` of the news; older news do nothing."""
         await bulk(
@@ -229,7 +237,7 @@ class Store:
             [
                 ReplaceOne(
                     {"_id": agent, "seq": {"$lt": seq}},
-                    {"_id": agent, "seq": seq, "inboxes": list(inboxes)},
+                    {"_id": agent, "seq": seq, "inboxes": list(inboxes), "folded": agent.casefold()},
                     upsert=True,
                 )
                 for agent, (seq, inboxes) in agents.items()
