@@ -104,12 +104,18 @@ def _reads(parts: Parts) -> APIRouter:
 
     @router.get("/v1/customers/{customer_id}/timeline")
     async def timeline(
-        caller: Agent, customer_id: str, limit: Limit = 50, cursor: str | None = None
+        caller: Agent,
+        customer_id: str,
+        conversation: str | None = None,
+        limit: Limit = 50,
+        cursor: str | None = None,
     ) -> dict[str, Any]:
+        """Show all items of a Customer, or those of one Conversation."""
         await parts.access.customer(caller, customer_id)
-        found = await page(
-            store.timeline, {"home": customer_id}, TIMELINE_ORDER, limit, cursor, timeline_view
-        )
+        query = {"home": customer_id}
+        if conversation is not None:
+            query["conversation_id"] = conversation
+        found = await page(store.timeline, query, TIMELINE_ORDER, limit, cursor, timeline_view)
         return await parts.files.described(found)
 
     @router.get("/v1/webchat/{account}/messages")
@@ -304,12 +310,6 @@ def _labels(parts: Parts) -> APIRouter:
 
 _LATER = {
     ("GET", "/v1/conversations/{_id}/history"): "the history of a Conversation",
-    ("POST", "/v1/conversations/{_id}/tickets"): "a ticket",
-    ("GET", "/v1/tickets/{_number}"): "a ticket",
-    ("PATCH", "/v1/tickets/{_number}"): "a ticket",
-    ("POST", "/v1/customers/{_id}/tasks"): "a task",
-    ("GET", "/v1/tasks"): "a list of tasks",
-    ("PATCH", "/v1/tasks/{_id}"): "a task",
     ("GET", "/v1/search"): "search",
     ("GET", "/v1/reports/summary"): "the summary report",
 }

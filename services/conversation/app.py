@@ -30,6 +30,10 @@ from services.conversation.settings import ConversationSettings
 from services.conversation.signals import Signals
 from services.conversation.store import Store
 from services.conversation.subscribers import consumers
+from services.conversation.task_routes import routes as task_routes
+from services.conversation.tasks import Tasks
+from services.conversation.tickets import Tickets
+from services.conversation.tickets import routes as ticket_routes
 from services.conversation.wording import Wordings
 
 NAME = "conversation"
@@ -62,6 +66,9 @@ def build_app(
     router.include_router(file_routes(files, once, settings, clock))
     past = Past(store.conversations, store.timeline)
     router.include_router(rule_routes(rules, inboxes, past, settings.dry_run_seconds, clock))
+    router.include_router(ticket_routes(Tickets(store, threads, access), once))
+    tasks = Tasks(store, threads, access, settings.decision_wait_seconds)
+    router.include_router(task_routes(tasks, once))
     service: Service
 
     def stage() -> Stage:

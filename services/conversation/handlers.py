@@ -223,6 +223,12 @@ class Threads:
             return item.thread
         raise Conflicted
 
+    async def settled(self, customer_id: str) -> Thread:
+        """Return the thread once all that it has caused so far can be read."""
+        item = (await self.store.load([customer_id]))[customer_id]
+        await self._drain_if_possible(item)
+        return item.thread
+
     async def _drain_if_possible(self, item: Loaded) -> None:
         try:
             await self.store.drain([item])

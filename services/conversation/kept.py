@@ -31,7 +31,8 @@ class Kept:
         self._counters = database["counters"]
 
     async def prepare(self) -> None:
-        """Create the indexes."""
+        """Create the indexes, and the counter of tickets."""
+        await self._counters.update_one({"_id": _COUNTER}, {"$setOnInsert": {"last": 0}}, upsert=True)
         newest = [("created_at", DESCENDING), ("_id", DESCENDING)]
         for collection, names in (
             (self.tickets, ("home", "inbox", "status", "assignee")),
@@ -54,9 +55,9 @@ class Kept:
         if not new:
             return known
         counted = await self._counters.find_one_and_update(
-            {"_id": _COUNTER}, {"$inc": {"last": len(new)}}, upsert=True, return_document=ReturnDocument.AFTER
+            {"_id": _COUNTER}, {"$inc": {"last": len(new)}}, return_document=ReturnDocument.AFTER
         )
-        assert counted is not None  # noqa: S101  (upserted)
+        assert counted is not None  # noqa: S101  (prepare made it)
         first = counted["last"] - len(new) + 1
         await bulk(
             self._numbers,

@@ -63,6 +63,16 @@ class Draft:
     """Something changed in the thread that nobody is told of, and that must be saved."""
 
     @property
+    def routed(self) -> Conversation:
+        """What is routed: the Conversation at hand. A TaskDraft has a Task here."""
+        return self.conversation
+
+    @property
+    def whole(self) -> "Draft":
+        """The change of the whole thread."""
+        return self
+
+    @property
     def conversation(self) -> Conversation:
         """The Conversation at hand. There must be one."""
         assert self.thread.current is not None  # noqa: S101  (callers looked)

@@ -17,6 +17,8 @@ class Assignment:
     classes: tuple[ChannelClass, ...] = ()
     granted: bool | None = None
     detail: str = ""
+    by: str | None = None
+    """Who asked for it, where that is told."""
 
 
 @dataclass(frozen=True, slots=True)

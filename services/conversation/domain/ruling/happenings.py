@@ -9,7 +9,6 @@ from schemas.conversations import (
     CallStarted,
     CallUpdated,
     ConversationAssigned,
-    ConversationEvent,
     ConversationOpened,
     ConversationStatusChanged,
     ConversationTransferred,
@@ -120,8 +119,8 @@ def _after(ruled: Ruled, told: Told, rules: Rules) -> Ruled:
 def _told(draft: Draft, before: Thread) -> Iterator[Told]:
     current = draft.conversation.id
     for event in draft.caused:
-        about = isinstance(event, ConversationEvent) and getattr(event, "data").conversation_id == current  # noqa: B009  (every one of them has it)
-        told = _read(event, draft, before) if about else None
+        about = getattr(getattr(event, "data", None), "conversation_id", None)
+        told = _read(event, draft, before) if about == current else None
         if told is not None:
             yield told
 
