@@ -34,7 +34,7 @@ from services.conversation.inputs import (
 )
 from services.conversation.permission import Reply
 from services.conversation.signals import Signals
-from services.conversation.store import Store, conversation_of
+from services.conversation.store import Store, any_of, conversation_of
 from services.conversation.views import conversation_view, timeline_view, visitor_view
 
 TIMELINE_ORDER = ("at", "seq", "_id")
@@ -83,20 +83,18 @@ def _reads(parts: Parts) -> APIRouter:
         cursor: str | None = None,
     ) -> dict[str, Any]:
         within = None if topic is None else normalised(topic)
-        asked = {"status": status, "inbox": inbox, "agent": agent, "customer_id": customer, "topics": within}
+        asked = {"status": status, "inbox": inbox, "agent": agent, "topics": within}
         query: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        query["merged"] = {"$ne": True}
+        if customer is not None:
+            query["home"] = any_of(await store.homes(customer))
         own = await parts.access.inboxes(caller)
         if own is not None:
             query = {"$and": [query, {"inbox": {"$in": own}}]}
         place = ("opened_at", "_id")
-        return await page(
-            store.conversations,
-            query,
-            place,
-            limit,
-            cursor,
-            lambda row: conversation_view(conversation_of(row)),
-        )
+        found = await page(store.conversations, query, place, limit, cursor, conversation_of)
+        shown = await store.with_customers(found["items"])
+        return {**found, "items": [conversation_view(each) for each in shown]}
 
     @router.get("/v1/conversations/{conversation_id}")
     async def conversation(caller: Agent, conversation_id: str) -> dict[str, Any]:
@@ -111,8 +109,7 @@ def _reads(parts: Parts) -> APIRouter:
         cursor: str | None = None,
     ) -> dict[str, Any]:
         """Show all items of a Customer, or those of one Conversation."""
-        await parts.access.customer(caller, customer_id)
-        query = {"home": customer_id}
+        query: dict[str, Any] = {"home": any_of(await parts.access.customer(caller, customer_id))}
         if conversation is not None:
             query["conversation_id"] = conversation
         found = await page(store.timeline, query, TIMELINE_ORDER, limit, cursor, timeline_view)

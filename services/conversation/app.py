@@ -23,6 +23,7 @@ from services.conversation.files import Files
 from services.conversation.files import routes as file_routes
 from services.conversation.handlers import Threads
 from services.conversation.loops import count_current, fire_timers, follow_rules, sweep_outboxes
+from services.conversation.merges import Merges
 from services.conversation.past import Past
 from services.conversation.rules_api import routes as rule_routes
 from services.conversation.rules_file import RulesFile
@@ -80,7 +81,7 @@ def build_app(
         router=router,
         publisher=publisher,
         database=database,
-        consumers=consumers(threads, access, clock, wordings.help_text),
+        consumers=consumers(threads, access, Merges(threads), clock, wordings.help_text),
         on_start=[store.prepare, once.prepare, attachments.prepare],
         on_stop=[shared.client.close],
         loops=[

@@ -1,6 +1,7 @@
 """What Agents and leads ask for, checked against the status table and carried out."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from schemas import ids
@@ -166,6 +167,8 @@ class Commands:
 
         def wish_of(thread: Thread) -> Assignment:
             current = _of(thread, conversation)
+            if current is conversation:
+                raise conflict("the Conversation was closed, or merged into another")
             wish = routing.outcome(current, command)
             if wish is None:
                 raise conflict(f"the Conversation is {current.status}; other assignments came between")
@@ -213,7 +216,7 @@ def _make_current(draft: Draft, conversation: Conversation, action: Action) -> N
                 f"the Customer's newer Conversation {current.id} is {current.status}",
                 state=current.status,
             )
-        draft.put(conversation)
+        draft.put(replace(conversation, customer_id=draft.thread.customer_id))
         return
     raise _refusal(action, conversation)
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from services.chassis import yaml_places
 from services.chassis.logging import log
+from services.chassis.problems import wording
 from services.chassis.text import clean
 from services.chassis.yaml_places import Place
 from services.conversation.domain.ruling.definition import Rules
@@ -48,8 +49,8 @@ def rules_of(content: object, inboxes: Collection[str]) -> Rules:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = first["loc"]
-        what = "there is no such field" if first["type"] == "extra_forbidden" else clean(first["msg"])
-        raise BadRule(place, _name_at(content, place), what.removeprefix("Value error, ")) from None
+        what = "there is no such field" if first["type"] == "extra_forbidden" else clean(wording(first))
+        raise BadRule(place, _name_at(content, place), what) from None
     names: set[str] = set()
     for n, rule in enumerate(rules.rules):
         if rule.name in names:
