@@ -41,10 +41,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 @pytest.fixture(autouse=True)
-async def _ruled(place: Place, client: Client) -> AsyncIterator[None]:
+async def _ruled(place: Place, client: Client) -> None:
     place.rules.write_text(RULES)
     await rules_in_force(client, 4)
-    yield
 
 
 @pytest.fixture
