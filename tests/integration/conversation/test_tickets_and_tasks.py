@@ -301,7 +301,9 @@ async def test_a_refused_assignee_leaves_no_task(database: Database) -> None:
     (held,) = (await desk.thread()).tasks
     no = refuse(Thread(desk.customer), command)
     data = no.data.model_copy(update={"conversation_id": held.id})
-    await desk.decide(no.model_copy(update={"customer_id": desk.customer, "data": data}))
+    await desk.decide(
+        no.model_copy(update={"customer_id": desk.customer, "home": desk.customer, "data": data})
+    )
     with pytest.raises(Problem) as refusal:
         await making
     assert refusal.value.status == 409
