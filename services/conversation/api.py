@@ -109,7 +109,7 @@ def _reads(parts: Parts) -> APIRouter:
         cursor: str | None = None,
     ) -> dict[str, Any]:
         """Show all items of a Customer, or those of one Conversation."""
-        query: dict[str, Any] = {"home": any_of(await parts.access.customer(caller, customer_id))}
+        query = {"home": any_of(await parts.access.customer(caller, customer_id))}
         if conversation is not None:
             query["conversation_id"] = conversation
         found = await page(store.timeline, query, TIMELINE_ORDER, limit, cursor, timeline_view)

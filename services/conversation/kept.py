@@ -114,7 +114,7 @@ def kept_rows(item: Ticket | Task, version: int, now: datetime) -> list[Row]:
 
 def moved_rows(conversation: Conversation, version: int, now: datetime) -> list[Row]:
     """Return the row that lets a Conversation's ticket sit in its Inbox."""
-    if conversation.ticket is None:
+    if conversation.ticket is None or conversation.merged_into is not None:
         return []
     document = {"_id": conversation.ticket, "inbox": conversation.inbox, "inbox_version": version}
     return [

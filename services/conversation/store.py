@@ -1,6 +1,6 @@
 """Threads, Conversations and timelines in MongoDB."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -142,7 +142,9 @@ class Store:
             for conversation in sorted(item.conversations.values(), key=_closed_first)
         ]
         for item in changed:
-            item.effects = [_effect(caused, item.thread.customer_id, now) for caused in item.caused]
+            moved = [row for each in item.conversations.values() for row in moved_rows(each, version, now)]
+            told = [_effect(caused, item.thread.customer_id, now) for caused in item.caused]
+            item.effects = [*moved, *told]
         try:
             async with self._client.start_session() as session, await session.start_transaction():
                 for item in changed:
@@ -234,6 +236,11 @@ class Store:
     async def homes(self, customer_id: str) -> tuple[str, ...]:
         """Return the Customers for whom this one's thread stands, the one whose thread it is first."""
         return (await self.load([customer_id]))[customer_id].thread.homes
+
+    async def customers_of(self, homes: Collection[str]) -> dict[str, str]:
+        """Return who stands for these Customers today."""
+        loaded = await self.load(list(set(homes)))
+        return {home: item.thread.customer_id for home, item in loaded.items()}
 
     async def with_customers(self, conversations: Sequence[Conversation]) -> list[Conversation]:
         """Return Conversations as those of whoever stands for their Customer today."""

@@ -27,7 +27,7 @@ def routes(parts: Tasks, once: Once) -> APIRouter:
 
         async def run(command: UUID) -> Answer:
             await parts.access.customer(caller, customer_id)
-            return Answer(201, task_view(await parts.create(customer_id, caller, command, body)))
+            return Answer(201, await _view(parts, await parts.create(customer_id, caller, command, body)))
 
         return await once.once(request, caller.subject, body.model_dump(mode="json"), run)
 
@@ -42,23 +42,26 @@ def routes(parts: Tasks, once: Once) -> APIRouter:
         limit: Limit = 50,
         cursor: str | None = None,
     ) -> dict[str, Any]:
-        asked = {"assignee": assignee, "inbox": inbox, "status": status, "home": customer}
+        home = await parts.homes(customer) if customer is not None else None
+        asked = {"assignee": assignee, "inbox": inbox, "status": status, "home": home}
         query: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
         if due_before is not None:
             query["due_at"] = {"$lt": due_before}
         mine = await _mine(parts, caller)
         whole = {"$and": [query, mine]} if mine else query
         place = ("created_at", "_id")
-        return await page(parts.kept.tasks, whole, place, limit, cursor, lambda row: task_view(task_of(row)))
+        found = await page(parts.kept.tasks, whole, place, limit, cursor, lambda row: {"task": task_of(row)})
+        shown = await parts.customers_of([item["task"] for item in found["items"]])
+        return {**found, "items": [task_view(*each) for each in shown]}
 
     @router.get("/v1/tasks/{task_id}")
     async def task(caller: Agent, task_id: str) -> dict[str, Any]:
-        return task_view(await parts.seen(caller, task_id))
+        return await _view(parts, await parts.seen(caller, task_id))
 
     @router.patch("/v1/tasks/{task_id}")
     async def change(request: Request, caller: Agent, task_id: str, body: TaskPatch) -> Response:
         async def run(command: UUID) -> Answer:
-            return Answer(200, task_view(await parts.change(task_id, caller, command, body)))
+            return Answer(200, await _view(parts, await parts.change(task_id, caller, command, body)))
 
         asked = body.model_dump(mode="json", exclude_unset=True)
         return await once.once(request, caller.subject, asked, run)
@@ -72,11 +75,16 @@ async def _mine(parts: Tasks, caller: Principal) -> dict[str, Any] | None:
     return None if own is None else {"$or": [{"inbox": {"$in": own}}, {"assignee": caller.subject}]}
 
 
-def task_view(task: Task) -> dict[str, Any]:
+async def _view(parts: Tasks, task: Task) -> dict[str, Any]:
+    (shown,) = await parts.customers_of([task])
+    return task_view(*shown)
+
+
+def task_view(task: Task, customer_id: str) -> dict[str, Any]:
     """Return a Task as the API shows it."""
     return {
         "id": task.id,
-        "customer_id": task.home,
+        "customer_id": customer_id,
         "title": task.title,
         "text": task.text,
         **task.state.model_dump(mode="json"),

@@ -1,6 +1,6 @@
 """What Agents do with Tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from services.conversation.domain.task import MOST_TASKS, Task
 from services.conversation.domain.task_draft import TaskDraft
 from services.conversation.domain.tasks import Asked
 from services.conversation.handlers import Threads
-from services.conversation.store import Store
+from services.conversation.store import Store, any_of
 from services.conversation.ticket_inputs import TaskInput, TaskPatch
 
 _PLAIN = ("title", "text", "due_at", "priority")
@@ -154,6 +154,15 @@ class Tasks:
         if own is not None and task.inbox not in own and task.agent != caller.subject:
             raise not_found(f"the Task {task_id}")
         return task
+
+    async def customers_of(self, found: Sequence[Task]) -> list[tuple[Task, str]]:
+        """Return each Task with the Customer whose it is today."""
+        customers = await self._store.customers_of([task.home for task in found])
+        return [(task, customers[task.home]) for task in found]
+
+    async def homes(self, customer_id: str) -> object:
+        """Return the condition that something is of this Customer."""
+        return any_of(await self._store.homes(customer_id))
 
     async def _shown(self, task_id: str) -> Task:
         task = await self.kept.task(task_id)

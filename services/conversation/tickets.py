@@ -1,6 +1,5 @@
 """What Agents do with tickets, and the routes for it."""
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from services.conversation.domain.ticket import MOST_TICKETS, Ticket
 from services.conversation.domain.tickets import Numbered
 from services.conversation.handlers import Threads
 from services.conversation.kept import ticket_of
-from services.conversation.store import Store
+from services.conversation.store import Store, any_of
 from services.conversation.ticket_inputs import TicketInput, TicketPatch
 from services.conversation.views import conversation_view
 
@@ -88,12 +87,27 @@ class Tickets:
     async def seen(self, caller: Principal, number: str) -> tuple[Ticket, Conversation]:
         """Return a ticket the caller may see, and its Conversation. Raises Problem 404."""
         ticket = await self.kept.ticket(number)
-        if ticket is not None:
-            try:
-                return ticket, await self.access.conversation(caller, ticket.conversation_id)
-            except Problem:
-                pass
-        raise not_found(f"the ticket {number}")
+        if ticket is None:
+            raise not_found(f"the ticket {number}")
+        try:
+            found = await self.access.seen(caller, ticket.conversation_id)
+            while found.merged_into is not None:
+                found = await self.access.seen(caller, found.merged_into)
+        except Problem as hidden:
+            raise not_found(f"the ticket {number}") from hidden
+        return ticket, (await self._store.with_customers([found]))[0]
+
+    async def listed(self, query: dict[str, Any], limit: int, cursor: str | None) -> dict[str, Any]:
+        """Return a page of tickets, the newest first."""
+        place = ("created_at", "_id")
+        found = await page(self.kept.tickets, query, place, limit, cursor, lambda row: row)
+        customers = await self._store.customers_of([row["home"] for row in found["items"]])
+        items = [ticket_view(ticket_of(row), row["inbox"], customers[row["home"]]) for row in found["items"]]
+        return {**found, "items": items}
+
+    async def homes(self, customer_id: str) -> object:
+        """Return the condition that something is of this Customer."""
+        return any_of(await self._store.homes(customer_id))
 
 
 def _check_room(draft: Draft) -> None:
@@ -121,7 +135,7 @@ def routes(parts: Tickets, once: Once) -> APIRouter:
         async def run(command: UUID) -> Answer:
             found = await parts.access.conversation(caller, conversation_id)
             ticket, new = await parts.create(found, caller, command, body.reason)
-            return Answer(201 if new else 200, ticket_view(ticket, found))
+            return Answer(201 if new else 200, ticket_view(ticket, found.inbox, found.customer_id))
 
         return await once.once(request, caller.subject, body.model_dump(mode="json"), run)
 
@@ -135,15 +149,13 @@ def routes(parts: Tickets, once: Once) -> APIRouter:
         limit: Limit = 50,
         cursor: str | None = None,
     ) -> dict[str, Any]:
-        asked = {"status": status, "assignee": assignee, "home": customer, "reason": reason}
+        home = await parts.homes(customer) if customer is not None else None
+        asked = {"status": status, "assignee": assignee, "home": home, "reason": reason}
         query: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
         own = await parts.access.inboxes(caller)
         if own is not None:
             query["inbox"] = {"$in": own}
-        place = ("created_at", "_id")
-        return await page(
-            parts.kept.tickets, query, place, limit, cursor, lambda row: ticket_view(ticket_of(row), row)
-        )
+        return await parts.listed(query, limit, cursor)
 
     @router.get("/v1/tickets/{number}")
     async def ticket(caller: Agent, number: str) -> dict[str, Any]:
@@ -162,16 +174,16 @@ def routes(parts: Tickets, once: Once) -> APIRouter:
     return router
 
 
-def ticket_view(ticket: Ticket, sits: Conversation | Mapping[str, Any]) -> dict[str, Any]:
-    """Return a ticket as the API shows it; `sits` says in which Inbox."""
+def ticket_view(ticket: Ticket, inbox: str, customer_id: str) -> dict[str, Any]:
+    """Return a ticket as the API shows it."""
     state = ticket.state.model_dump(mode="json")
     return {
         "number": ticket.number,
         "reason": ticket.reason,
         **state,
-        "customer_id": ticket.home,
+        "customer_id": customer_id,
         "conversation_id": ticket.conversation_id,
-        "inbox": sits.inbox if isinstance(sits, Conversation) else sits.get("inbox"),
+        "inbox": inbox,
         "notice": {"message_id": str(ticket.notice) if ticket.notice else None, "not_sent": ticket.not_told},
         "created_by": ticket.created_by,
         "created_at": rfc3339(ticket.created_at),
@@ -183,7 +195,7 @@ def ticket_view(ticket: Ticket, sits: Conversation | Mapping[str, Any]) -> dict[
 def _whole(ticket: Ticket, conversation: Conversation) -> dict[str, Any]:
     timeline = f"/conversation/v1/customers/{conversation.customer_id}/timeline"
     return {
-        **ticket_view(ticket, conversation),
+        **ticket_view(ticket, conversation.inbox, conversation.customer_id),
         "conversation": conversation_view(conversation),
         "timeline": f"{timeline}?conversation={conversation.id}",
     }

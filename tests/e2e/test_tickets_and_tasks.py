@@ -57,7 +57,7 @@ async def test_a_ticket_is_numbered_once_told_to_the_customer_and_outlives_the_c
             each for each in await client.sent() if each["to"][-9:] == sender[-9:] and number in each["text"]
         ]
 
-    assert len(await until(told, bool, seconds=20.0)) == 1
+    assert len(await until(told, bool, seconds=60.0)) == 1
     assert (await client.conversation(conversation))["ticket"] == number
     assert (await branch.do(agent, conversation, "close")).status_code == 200
     shown = await client.get(f"{TICKETS}/{number}")

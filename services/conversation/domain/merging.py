@@ -12,13 +12,13 @@ from typing import Any, Protocol, TypeVar
 
 from schemas import ids
 from schemas.conversations import ConversationMerged, ConversationSplit, Status
-from services.conversation.domain import contacts, routing
+from services.conversation.domain import contacts, routing, tickets
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.model import Contact, Conversation, Link, Thread
 from services.conversation.domain.routed import Routing
 
 MOST_TOPICS = 20
-_BELONGINGS = ("ways", "calls", "mailed", "mails", "standings")
+_BELONGINGS = ("ways", "calls", "mailed", "mails", "standings", "tickets", "ticket_wishes", "tasks")
 """Fields of a thread whose entries each have a home."""
 
 
@@ -167,7 +167,9 @@ def _unite(into: Draft, kept: Conversation, dropped: Conversation, done: Merge) 
         priority=max(kept.priority, dropped.priority),
         skills={**dropped.skills, **kept.skills},
         answered=kept.answered and dropped.answered,
+        ticket=kept.ticket or dropped.ticket,
     )
+    tickets.wish_instead(into, dropped.id, kept.id)
     told = {"merged": dropped.id, "merged_agent": dropped.agent, "merge_id": done.id}
     into.event(ConversationMerged, told)
     if dropped.status is Status.WAITING:
@@ -196,11 +198,19 @@ def _split(into: Draft, apart: Draft, current: Conversation, cut: Sequence[Link]
         if theirs:
             _begin(apart, current, theirs, cut)
             _stay(into, mine or current.contacts[:1])
+        into.change(ticket=_own_ticket(current, cut))
         return
     into.thread = replace(into.thread, current=_left(cut, current))
     if mine:
         _begin(into, current, mine, cut)
     _take_back(apart, current, theirs or current.contacts[:1])
+    apart.change(ticket=_own_ticket(current, cut))
+
+
+def _own_ticket(current: Conversation, cut: Sequence[Link]) -> str | None:
+    """Return its ticket, unless it has it from one that ended in it."""
+    inherited = {link.dropped.ticket for link in cut if link.dropped is not None}
+    return None if current.ticket in inherited else current.ticket
 
 
 def _left(cut: Sequence[Link], current: Conversation) -> Conversation | None:
@@ -218,6 +228,7 @@ def _begin(draft: Draft, current: Conversation, parts: tuple[Contact, ...], cut:
         id=str(ids.derive("conversation", customer, draft.cause)),
         home=customer,
         routing=Routing(pool=current.routing.pool),
+        ticket=None,
     )
     before = next((each for each in dropped if each.home in own and each.id != current.id), fresh)
     waits = any(contact.live for contact in parts)

@@ -68,7 +68,6 @@ class Conversation:
     ticket: str | None = None
     """Number of the ticket made of it; it has one at most, for ever."""
     ruled: Ruled = FRESH
-
     home: str = ""
     """The Customer with whom it began; it stays theirs in a merge. Left out, it is `customer_id`."""
     merged_into: str | None = None

@@ -36,9 +36,17 @@ def want(draft: Draft, reason: TicketReason, by: str) -> None:
     current = draft.conversation
     if current.ticket is not None or _wish(draft, current.id) is not None:
         return
-    wish = TicketWish(current.id, current.customer_id, reason, by, draft.now)
+    wish = TicketWish(current.id, current.home, reason, by, draft.now)
     draft.thread = replace(draft.thread, ticket_wishes=(*draft.thread.ticket_wishes, wish))
     draft.inward = True
+
+
+def wish_instead(draft: Draft, ended: str, goes_on: str) -> None:
+    """Let what was wished for a Conversation that ended in another be wished for that one."""
+    wishes = draft.thread.ticket_wishes
+    moved = (replace(wish, conversation_id=goes_on) for wish in wishes if wish.conversation_id == ended)
+    kept = (wish for wish in wishes if wish.conversation_id != ended)
+    draft.thread = replace(draft.thread, ticket_wishes=(*kept, *moved))
 
 
 def due_at(wish: TicketWish) -> datetime:
@@ -77,7 +85,7 @@ def create(
     route, not_told = _way(draft, words)
     ticket = Ticket(
         number=numbered.number,
-        home=about.customer_id,
+        home=about.home,
         conversation_id=about.id,
         reason=reason,
         created_at=draft.now,

@@ -301,9 +301,8 @@ async def test_a_refused_assignee_leaves_no_task(database: Database) -> None:
     (held,) = (await desk.thread()).tasks
     no = refuse(Thread(desk.customer), command)
     data = no.data.model_copy(update={"conversation_id": held.id})
-    await desk.decide(
-        no.model_copy(update={"customer_id": desk.customer, "home": desk.customer, "data": data})
-    )
+    own = {"customer_id": desk.customer, "home": desk.customer}
+    await desk.decide(no.model_copy(update={**own, "data": data}))
     with pytest.raises(Problem) as refusal:
         await making
     assert refusal.value.status == 409

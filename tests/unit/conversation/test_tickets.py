@@ -92,7 +92,7 @@ def test_outside_the_window_of_whatsapp_nothing_is_sent() -> None:
 
 
 def test_who_only_called_is_not_told() -> None:
-    after = made(replace(opened(), routes={}))
+    after = made(replace(opened(), ways=()))
     assert commands(after, MessageSend) == []
     assert only(after.thread).not_told == "no_address"
 
