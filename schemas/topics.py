@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from schemas import conversations, customers, deadletters, hooks, inbound, outbound, routing, signals
+from schemas import changes, conversations, customers, deadletters, hooks, inbound, outbound, routing, signals
 from schemas.envelope import Envelope
 
 PARTITIONS = 12
@@ -95,6 +95,9 @@ CHATS_SIGNALS = Topic(
     retention=timedelta(days=1),
     dead_letter=None,
 )
+CONVERSATION_CHANGES = Topic(
+    "conversation.changes", "Customer", changes.ThreadSaved, ("conversation",), (), dead_letter=None
+)
 DEADLETTERS = Topic(
     "deadletters",
     "the original key",
@@ -119,6 +122,7 @@ TOPICS: tuple[Topic, ...] = (
     AGENTS_EVENTS,
     WEBHOOKS_EVENTS,
     CHATS_SIGNALS,
+    CONVERSATION_CHANGES,
     DEADLETTERS,
 )
 

@@ -33,9 +33,10 @@ from services.conversation.inputs import (
 from services.conversation.permission import Reply
 from services.conversation.signals import Signals
 from services.conversation.store import Store, conversation_of
+from services.conversation.timeline_store import ORDER
+from services.conversation.timeline_store import page as timeline_page
 from services.conversation.views import conversation_view, timeline_view, visitor_view
 
-TIMELINE_ORDER = ("at", "seq", "_id")
 Run = Callable[[UUID], Awaitable[Answer]]
 
 
@@ -104,9 +105,11 @@ def _reads(parts: Parts) -> APIRouter:
         caller: Agent, customer_id: str, limit: Limit = 50, cursor: str | None = None
     ) -> dict[str, Any]:
         await parts.access.customer(caller, customer_id)
-        found = await page(
-            store.timeline, {"home": customer_id}, TIMELINE_ORDER, limit, cursor, timeline_view
+        latest = await store.latest(customer_id)
+        rows, following = await timeline_page(
+            store.timeline, await store.homes(customer_id), latest, limit, cursor
         )
+        found = {"items": [timeline_view(row) for row in rows], "next_cursor": following}
         return await parts.files.described(found)
 
     @router.get("/v1/webchat/{account}/messages")
@@ -116,7 +119,7 @@ def _reads(parts: Parts) -> APIRouter:
         if visitor.account != account:
             raise Problem(403, "Forbidden", f"the token is for the widget {visitor.account}")
         own = {"account": account, "address": visitor.visitor_id, "channel": "chat"}
-        found = await page(store.timeline, own, TIMELINE_ORDER, limit, cursor, visitor_view)
+        found = await page(store.timeline, own, ORDER, limit, cursor, visitor_view)
         return await parts.files.described(found)
 
     return router
@@ -297,14 +300,12 @@ def _labels(parts: Parts) -> APIRouter:
 
 
 _LATER = {
-    ("GET", "/v1/conversations/{_id}/history"): "the history of a Conversation",
     ("POST", "/v1/conversations/{_id}/tickets"): "a ticket",
     ("GET", "/v1/tickets/{_number}"): "a ticket",
     ("PATCH", "/v1/tickets/{_number}"): "a ticket",
     ("POST", "/v1/customers/{_id}/tasks"): "a task",
     ("GET", "/v1/tasks"): "a list of tasks",
     ("PATCH", "/v1/tasks/{_id}"): "a task",
-    ("GET", "/v1/search"): "search",
     ("POST", "/v1/rules/dry-run"): "a dry run of rules",
     ("GET", "/v1/reports/summary"): "the summary report",
 }

@@ -22,7 +22,9 @@ from services.conversation.domain.timers import next_due
 from services.conversation.files import Files
 from services.conversation.files import routes as file_routes
 from services.conversation.handlers import Threads
+from services.conversation.history_api import routes as history_routes
 from services.conversation.loops import count_current, fire_timers, sweep_outboxes
+from services.conversation.search_api import routes as search_routes
 from services.conversation.settings import ConversationSettings
 from services.conversation.signals import Signals
 from services.conversation.store import Store
@@ -56,6 +58,8 @@ def build_app(
 
     router = routes(Parts(store, access, commands, once, inboxes, files, Signals(publisher, clock)))
     router.include_router(file_routes(files, once, settings, clock))
+    router.include_router(history_routes(store, access))
+    router.include_router(search_routes(store, access, files))
     service: Service
 
     def stage() -> Stage:

@@ -7,16 +7,18 @@ from typing import Any
 from pydantic import TypeAdapter
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateOne
 
+from schemas.changes import ThreadSaved
 from schemas.common import Channel, Identifier
 from schemas.conversations import ConversationEvent, Status
 from schemas.envelope import Envelope
 from schemas.outbound import MessageSend
-from schemas.topics import CONVERSATIONS_EVENTS, MESSAGES_OUTBOUND, ROUTING_COMMANDS
+from schemas.topics import CONVERSATION_CHANGES, CONVERSATIONS_EVENTS, MESSAGES_OUTBOUND, ROUTING_COMMANDS
 from services.chassis import metrics
 from services.chassis.broker import Publisher, partition_of
 from services.chassis.clock import Clock, utc_now
 from services.chassis.mongo import Database, Document, bulk
 from services.chassis.outbox import Effect, Outbox, Publish, Row, from_document, to_document
+from services.conversation import changes, history_store, search_store
 from services.conversation.domain.consent import Line
 from services.conversation.domain.draft import Caused, RowPatch, TimelineRow
 from services.conversation.domain.model import Conversation, Thread
@@ -38,6 +40,7 @@ class Store:
         self._customers = database["customers"]
         self.conversations = database["conversations"]
         self.timeline = database["timeline"]
+        self.history = database[history_store.COLLECTION]
         self.outbox = Outbox(database, "threads", publisher)
 
     async def prepare(self) -> None:
@@ -70,8 +73,10 @@ class Store:
                     partialFilterExpression={"channel": "chat"},
                 ),
                 IndexModel([("attachments.id", ASCENDING)], name="by_attachment", sparse=True),
+                search_store.INDEX,
             ]
         )
+        await self.history.create_indexes([history_store.INDEX])
 
     # --- threads --------------------------------------------------------------------------------
 
@@ -94,9 +99,8 @@ class Store:
     ) -> frozenset[str]:
         """Save each thread with its effects in one write; return the Customers lost to others."""
         now = self._clock()
-        for item in changed:
-            item.effects = _effects(item, item.thread.version + 1, now)
-        lost = await bulk(self._threads, [_save(item, next_due(item.thread)) for item in changed])
+        writes = [_save(item, next_due(item.thread), now) for item in changed]
+        lost = await bulk(self._threads, writes)
         if lost:
             metrics.CONFLICTS.labels("threads").inc(len(lost))
         return frozenset(changed[index].thread.customer_id for index in lost)
@@ -157,6 +161,27 @@ class Store:
         if inboxes is not None:
             query["inbox"] = {"$in": list(inboxes)}
         return await self.conversations.find_one(query, {"_id": 1}) is not None
+
+    async def latest(self, customer_id: str) -> datetime | None:
+        """Return about when something last happened in the thread; None where nothing did."""
+        fields = {"state.current.updated_at": 1, "state.last_at": 1}
+        found = await self._threads.find_one({"_id": customer_id}, fields)
+        state = found["state"] if found else {}
+        moments = [(state.get("current") or {}).get("updated_at"), state.get("last_at")]
+        return max((datetime.fromisoformat(each) for each in moments if each), default=None)
+
+    async def inboxes_of(self, conversation_ids: Sequence[str]) -> dict[str, str]:
+        """Return in which Inbox each of these Conversations is."""
+        found = self.conversations.find({"_id": {"$in": list(conversation_ids)}}, {"inbox": 1})
+        return {document["_id"]: document["inbox"] async for document in found}
+
+    async def homes(self, customer_id: str) -> list[str]:
+        """Return the homes the Customer stands for, the own one first."""
+        return [customer_id]
+
+    async def survivors(self, homes: Sequence[str]) -> dict[str, str]:
+        """Return who stands for each of these homes."""
+        return {home: home for home in homes}
 
     async def current(self) -> dict[Status, int]:
         """Return how many Conversations are in each status but `closed`, counted in the index of it."""
@@ -219,7 +244,8 @@ def _loaded(document: Document) -> Loaded:
     return item
 
 
-def _save(item: Loaded, due: datetime | None) -> UpdateOne:
+def _save(item: Loaded, due: datetime | None, now: datetime) -> UpdateOne:
+    """Give the item its effects, and return the one write of both."""
     thread = item.thread
     version = thread.version + 1
     state = _THREADS.dump_python(thread, mode="json", exclude={"version", "seq"})
@@ -229,6 +255,10 @@ def _save(item: Loaded, due: datetime | None) -> UpdateOne:
         "seq": thread.seq,
         "partition": partition_of(thread.customer_id),
     }
+    effects = _effects(item, version, now)
+    rows = [effect for effect in effects if isinstance(effect, Row)]
+    records = changes.saved(item, state, due, rows, now)
+    item.effects = [*effects, *(_publish(record, thread.customer_id, now) for record in records)]
     update: Document = {
         "$set": fields,
         "$push": {"outbox": {"$each": [to_document(effect) for effect in item.effects]}},
@@ -254,14 +284,19 @@ def _effects(item: Loaded, version: int, now: datetime) -> list[Effect]:
         )
         for conversation in item.conversations.values()
     ]
-    return rows + [_effect(caused, item.thread.customer_id, now) for caused in item.caused]
+    return [
+        *rows,
+        *history_store.rows(item.thread.customer_id, item.moments, version, now),
+        *(_effect(caused, item.thread.customer_id, now) for caused in item.caused),
+    ]
 
 
 def _effect(caused: Caused, customer_id: str, now: datetime) -> Effect:
     match caused:
         case TimelineRow():
             # after the Conversation: who sees an item must find the Conversation it names
-            return Row(id=f"row:{caused.id}", at=now, collection="timeline", document=_row(caused), wave=2)
+            document = search_store.with_words(_row(caused))
+            return Row(id=f"row:{caused.id}", at=now, collection="timeline", document=document, wave=2)
         case RowPatch():
             document = {
                 "_id": caused.id,
@@ -273,7 +308,7 @@ def _effect(caused: Caused, customer_id: str, now: datetime) -> Effect:
                 id=f"patch:{caused.id}:{caused.status_seq}",
                 at=now,
                 collection="timeline",
-                document=document,
+                document=search_store.with_words(document),
                 how="patch",
                 guard="status_seq",
                 wave=3,
@@ -288,6 +323,8 @@ def _publish(record: Envelope, customer_id: str, now: datetime) -> Publish:
             topic, key = CONVERSATIONS_EVENTS, customer_id
         case MessageSend():
             topic, key = MESSAGES_OUTBOUND, customer_id
+        case ThreadSaved():
+            topic, key = CONVERSATION_CHANGES, customer_id
         case _:
             command: Any = record
             topic, key = ROUTING_COMMANDS, command.data.pool
