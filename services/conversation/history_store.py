@@ -10,6 +10,7 @@ from schemas.envelope import rfc3339
 from services.chassis.mongo import Collection, Document
 from services.chassis.outbox import Row
 from services.conversation.domain.moments import Moment
+from services.conversation.times import until
 from services.conversation.views import conversation_view
 
 COLLECTION = "history"
@@ -62,6 +63,6 @@ async def as_it_was(history: Collection, conversation_id: str, at: datetime) -> 
 
 async def _latest(history: Collection, conversation_id: str, at: datetime, *, seen: bool) -> Document | None:
     return await history.find_one(
-        {"conversation_id": conversation_id, "seen": seen, "at": {"$lte": at}},
+        {"conversation_id": conversation_id, "seen": seen, "at": until(at)},
         sort=[("at", DESCENDING), ("n", DESCENDING)],
     )

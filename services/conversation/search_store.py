@@ -10,6 +10,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from services.chassis.mongo import Collection, Document
 from services.conversation.domain.words import matches, words_of
+from services.conversation.times import since
 
 FIELD = "words"
 INDEX = IndexModel(
@@ -86,9 +87,11 @@ async def _behind(timeline: Collection, query: Query, place: Place | None) -> li
         tied = {**document, "at": place[0], "_id": {"$lt": place[1]}}
         rows = await _found(timeline, tied, BATCH)
     if len(rows) < BATCH:
-        until = place[0] if place is not None else query.before
-        bounds = {"$gte": query.since, "$lt": until}
-        older = {name: bound for name, bound in bounds.items() if bound is not None}
+        before = place[0] if place is not None else query.before
+        older = {
+            **(since(query.since) if query.since is not None else {}),
+            **({"$lt": before} if before is not None else {}),
+        }
         rows += await _found(timeline, {**document, **({"at": older} if older else {})}, BATCH - len(rows))
     return rows
 

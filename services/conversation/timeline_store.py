@@ -16,6 +16,7 @@ from services.chassis.mongo import Collection, Document
 from services.chassis.pages import make_cursor, read_cursor, seek
 from services.chassis.problems import invalid
 from services.conversation.search_store import FIELD
+from services.conversation.times import since
 
 ORDER = ("at", "seq", "_id")
 _SHORTEST, _LONGEST = timedelta(hours=1), timedelta(days=90)
@@ -46,14 +47,13 @@ async def page(
         upper = {"$lt": begin}
     reach = _SHORTEST
     while len(rows) < wanted:
-        whole = begin is None or reach > _LONGEST or begin < _ERA
-        lower: Document = {} if whole or begin is None else {"$gte": begin - reach}
-        stretch = {**upper, **lower}
+        end = None if begin is None or reach > _LONGEST or begin < _ERA else begin - reach
+        stretch = {**upper, **(since(end) if end is not None else {})}
         found = await _of(timeline, homes, {"at": stretch} if stretch else {}, wanted - len(rows))
         rows += found
-        if whole:
+        if end is None:
             break
-        upper, begin = {"$lt": lower["$gte"]}, lower["$gte"]
+        upper, begin = {"$lt": end}, end
         lacking = wanted - len(rows)
         reach *= min(max(2 * lacking // len(found), _WIDER), _WIDEST) if found else _WIDEST
     shown = rows[:limit]
