@@ -106,6 +106,11 @@ class Threads:
     def _due(self, thread: Thread) -> datetime | None:
         return self.next_due(thread, self.inboxes)
 
+    def is_due(self, item: Loaded, by: datetime) -> bool:
+        """Tell whether a timer of the thread is due by then."""
+        due = self._due(item.thread)
+        return due is not None and due <= by
+
     # --- from Kafka -----------------------------------------------------------------------------
 
     async def apply(self, rule: Rule, batch: Sequence[Delivery]) -> list[Outcome]:

@@ -114,22 +114,24 @@ class Store:
                 waiting[document["_id"]] = [from_document(entry) for entry in document.get("outbox", ())]
         await self.outbox.drain(waiting)
 
-    async def due(self, partitions: Mapping[int, datetime], limit: int) -> list[Loaded]:
-        """Return threads with a timer due in their partition by the given time.
+    async def due(self, partitions: Mapping[int, datetime], limit: int) -> dict[str, datetime]:
+        """Return Customers with a timer due in their partition by the given time, each with that time.
 
-        One query for all partitions of the same time: give them one where you can.
+        Only who they are: `load` gives the threads, in batches of any size, and a server that looks at all
+        that is due looks once. One query for all partitions of the same time: give them one where you can.
         """
         together: dict[datetime, list[int]] = {}
         for partition, by in partitions.items():
             together.setdefault(by, []).append(partition)
-        due: list[Loaded] = []
+        due: dict[str, datetime] = {}
         for by, of_time in sorted(together.items()):
             found = self._threads.find(
                 {"next_due": {"$lte": by}, "partition": {"$in": of_time}},
+                {"_id": 1},
                 sort=[("next_due", ASCENDING)],
                 limit=limit - len(due),
             )
-            due += [_loaded(document) async for document in found]
+            due.update({document["_id"]: by async for document in found})
             if len(due) == limit:
                 break
         return due
@@ -156,7 +158,14 @@ class Store:
         return await self.timeline.find_one({"attachments.id": attachment_id}, fields)
 
     async def has_conversation(self, customer_id: str, inboxes: Sequence[str] | None) -> bool:
-        """Return whether the Customer has or had a Conversation, in one of `inboxes` if these are given."""
+        """Return whether the Customer has or had a Conversation, in one of `inboxes` if these are given.
+
+        The newest one mostly tells, whatever else there was.
+        """
+        thread = await self._threads.find_one({"_id": customer_id}, {"state.current.inbox": 1})
+        newest = ((thread or {}).get("state") or {}).get("current")
+        if newest is not None and (inboxes is None or newest["inbox"] in inboxes):
+            return True
         query: Document = {"customer_id": customer_id}
         if inboxes is not None:
             query["inbox"] = {"$in": list(inboxes)}

@@ -183,8 +183,9 @@ class StoreMachine(RuleBasedStateMachine):
 
         async def fire(threads: Threads) -> None:
             store: Any = threads.store
-            due = await store.due(bounds, 50)
-            await threads.tick([item for item in due if item.thread.customer_id.startswith(self.mark)])
+            due = [customer for customer in await store.due(bounds, 50) if customer.startswith(self.mark)]
+            loaded = await store.load(due)
+            await threads.tick(list(loaded.values()))
 
         self.surviving(crash_at, fire)
 
