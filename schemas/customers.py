@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from schemas.common import Identifier
-from schemas.envelope import Envelope, Model, Personal
+from schemas.envelope import Envelope, Model, Personal, Whole
 
 
 class CustomerData(Model):
@@ -43,4 +43,44 @@ class CustomerUpdated(CustomerEvent):
     type: Literal["customer.updated"] = "customer.updated"
 
 
-AnyCustomerEvent = Annotated[CustomerCreated | CustomerUpdated, Field(discriminator="type")]
+class MergeData(CustomerData):
+    """Who was found to be whom. `customer_id` is the absorbed Customer's."""
+
+    merge_id: str
+    survivor: str
+    """Who stands for both; may have been absorbed since."""
+    n: Whole
+    """How many merges and undos the absorbed Customer has seen, with this one: only the latest counts."""
+    by: str | None = None
+    """The lead who did it; None where a message proved it."""
+    reason: str
+
+
+MERGES_KEY = "merges"
+"""Key of all merges and undos: they have one order, so that nobody ever sees a circle of them."""
+
+
+class MergeEvent(Envelope):
+    """Base: keyed by MERGES_KEY."""
+
+    customer_id: str
+    home: str
+    seq: Whole
+    data: MergeData
+
+
+class CustomerMerged(MergeEvent):
+    """Two Customers are one person; the absorbed one's id leads to the survivor."""
+
+    type: Literal["customer.merged"] = "customer.merged"
+
+
+class CustomerSplit(MergeEvent):
+    """A merge was undone."""
+
+    type: Literal["customer.split"] = "customer.split"
+
+
+AnyCustomerEvent = Annotated[
+    CustomerCreated | CustomerUpdated | CustomerMerged | CustomerSplit, Field(discriminator="type")
+]

@@ -16,13 +16,15 @@ from schemas.topics import Topic
 from services.chassis import likeness
 from services.chassis.likeness import Likeness
 from services.chassis.mongo import Database, connect
-from services.chassis.outbox import Row, write
+from services.chassis.outbox import Row, to_document, write
 from services.chassis.replay import LogUnreachable, Replay
 from services.chassis.settings import Settings
 
 EQUAL, DIFFERENT, USAGE, UNREACHABLE = range(4)
 _ROUNDS = 5
 _MOST_SHOWN = 20
+_MOST_WAITING = 1_000
+_WAITING = "patches"
 InFlight = Callable[[Database, Likeness], Awaitable[frozenset[str]]]
 """`(live, likeness)` → which differing documents the log has yet to tell of."""
 
@@ -93,12 +95,45 @@ async def _settle(plan: Plan, replay: Replay, live: Database, into: Database, ou
 
 
 async def _apply(plan: Plan, replay: Replay, into: Database) -> set[str]:
-    collections = set[str]()
+    """Write what the log has more to tell.
+
+    Patches wait to the end: the row that one changes may be in a partition that is read later, and those
+    of one row must come in their order.
+    """
+    collections, patches = set[str](), list[Row]()
     async for batch in replay.batches():
         rows = [row for record in batch for row in plan.rows_of(record)]
         collections.update(row.collection for row in rows)
-        await write(into, rows)
+        patches += [row for row in rows if row.how == "patch"]
+        await write(into, [row for row in rows if row.how != "patch"])
+        if len(patches) >= _MOST_WAITING:
+            await _put_by(into, patches)
+            patches.clear()
+    await _put_by(into, patches)
+    await _patch(into)
     return collections
+
+
+async def _put_by(into: Database, patches: Sequence[Row]) -> None:
+    rows = {f"{row.collection}:{row.document['_id']}:{row.document[row.guard]:020}": row for row in patches}
+    await write(
+        into,
+        [
+            Row(id=place, at=row.at, collection=_WAITING, document={"_id": place, "row": to_document(row)})
+            for place, row in rows.items()
+        ],
+    )
+
+
+async def _patch(into: Database) -> None:
+    patches: list[Row] = []
+    async for waiting in into[_WAITING].find(sort=[("_id", 1)]):
+        patches.append(Row(**waiting["row"]))
+        if len(patches) == _MOST_WAITING:
+            await write(into, patches)
+            patches.clear()
+    await write(into, patches)
+    await into.drop_collection(_WAITING)
 
 
 def report(outcome: Outcome, *, check: bool) -> list[str]:

@@ -32,7 +32,7 @@ from services.conversation.inputs import (
 )
 from services.conversation.permission import Reply
 from services.conversation.signals import Signals
-from services.conversation.store import Store, conversation_of
+from services.conversation.store import Store, any_of, conversation_of
 from services.conversation.timeline_store import ORDER
 from services.conversation.timeline_store import page as timeline_page
 from services.conversation.views import conversation_view, timeline_view, visitor_view
@@ -81,20 +81,18 @@ def _reads(parts: Parts) -> APIRouter:
         limit: Limit = 50,
         cursor: str | None = None,
     ) -> dict[str, Any]:
-        asked = {"status": status, "inbox": inbox, "agent": agent, "customer_id": customer, "topics": topic}
+        asked = {"status": status, "inbox": inbox, "agent": agent, "topics": topic}
         query: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        query["merged"] = {"$ne": True}
+        if customer is not None:
+            query["home"] = any_of(await store.homes(customer))
         own = await parts.access.inboxes(caller)
         if own is not None:
             query = {"$and": [query, {"inbox": {"$in": own}}]}
         place = ("opened_at", "_id")
-        return await page(
-            store.conversations,
-            query,
-            place,
-            limit,
-            cursor,
-            lambda row: conversation_view(conversation_of(row)),
-        )
+        found = await page(store.conversations, query, place, limit, cursor, conversation_of)
+        shown = await store.with_customers(found["items"])
+        return {**found, "items": [conversation_view(each) for each in shown]}
 
     @router.get("/v1/conversations/{conversation_id}")
     async def conversation(caller: Agent, conversation_id: str) -> dict[str, Any]:
@@ -104,11 +102,9 @@ def _reads(parts: Parts) -> APIRouter:
     async def timeline(
         caller: Agent, customer_id: str, limit: Limit = 50, cursor: str | None = None
     ) -> dict[str, Any]:
-        await parts.access.customer(caller, customer_id)
+        homes = await parts.access.customer(caller, customer_id)
         latest = await store.latest(customer_id)
-        rows, following = await timeline_page(
-            store.timeline, await store.homes(customer_id), latest, limit, cursor
-        )
+        rows, following = await timeline_page(store.timeline, homes, latest, limit, cursor)
         found = {"items": [timeline_view(row) for row in rows], "next_cursor": following}
         return await parts.files.described(found)
 

@@ -24,6 +24,7 @@ from services.conversation.files import routes as file_routes
 from services.conversation.handlers import Threads
 from services.conversation.history_api import routes as history_routes
 from services.conversation.loops import count_current, fire_timers, sweep_outboxes
+from services.conversation.merges import Merges
 from services.conversation.search_api import routes as search_routes
 from services.conversation.settings import ConversationSettings
 from services.conversation.signals import Signals
@@ -71,7 +72,7 @@ def build_app(
         router=router,
         publisher=publisher,
         database=database,
-        consumers=consumers(threads, access, clock, wordings.help_text),
+        consumers=consumers(threads, access, Merges(threads), clock, wordings.help_text),
         on_start=[store.prepare, once.prepare, attachments.prepare],
         on_stop=[shared.client.close],
         loops=[

@@ -19,10 +19,13 @@ MOST_CHARACTERS = 150_000
 
 
 def saved(
-    item: Loaded, state: Document, due: datetime | None, rows: Sequence[Row], now: datetime
+    item: Loaded, version: int, state: Document, due: datetime | None, rows: Sequence[Row], now: datetime
 ) -> list[ThreadSaved]:
-    """Return the records of a save: the first has the thread's state, each has rows of one home."""
-    customer, version = item.thread.customer_id, item.thread.version + 1
+    """Return the records of the save that makes the thread `version`.
+
+    The first has the thread's state, each has rows of one home.
+    """
+    customer = item.thread.customer_id
     of_home: dict[str, list[Row]] = {customer: []}
     for row in rows:
         home = row.document.get("home") or item.homes.get(row.document["_id"]) or customer

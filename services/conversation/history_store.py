@@ -39,6 +39,7 @@ def _document(row_id: str, moment: Moment, n: int) -> Document:
     document: Document = {
         "_id": row_id,
         "conversation_id": moment.conversation.id,
+        "home": moment.conversation.home,
         "seen": moment.seen,
         "at": moment.at,
         "n": n,

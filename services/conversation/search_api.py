@@ -45,7 +45,7 @@ def routes(store: Store, access: Access, files: Files) -> APIRouter:
             channel=channel,
             since=moment_of("from", since) if since is not None else None,
             before=moment_of("to", before) if before is not None else None,
-            homes=await _homes(store, access, caller, customer),
+            homes=await _homes(access, caller, customer),
         )
         place = _place(cursor) if cursor is not None else None
         sight = Sight(store, access, caller, all_of_customer=customer is not None)
@@ -90,7 +90,7 @@ class Sight:
     async def _customer(self, customer_id: str) -> bool:
         if customer_id not in self._customers:
             try:
-                await self._access.customer(self._caller, customer_id)
+                await self._access.homes(self._caller, customer_id)
             except Problem:
                 self._customers[customer_id] = False
             else:
@@ -124,13 +124,10 @@ def _hit(row: Document, survivors: Mapping[str, str]) -> dict[str, Any]:
     return {**timeline_view(row), "customer_id": survivors.get(row["home"], row["home"])}
 
 
-async def _homes(
-    store: Store, access: Access, caller: Principal, customer: str | None
-) -> Sequence[str] | None:
+async def _homes(access: Access, caller: Principal, customer: str | None) -> Sequence[str] | None:
     if customer is None:
         return None
-    await access.customer(caller, customer)
-    return await store.homes(customer)
+    return await access.homes(caller, customer)
 
 
 def _words(q: str) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """Threads, Conversations and timelines in MongoDB."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateOne
+from pymongo.errors import PyMongoError
 
 from schemas.changes import ThreadSaved
 from schemas.common import Channel, Identifier
@@ -16,7 +18,7 @@ from schemas.topics import CONVERSATION_CHANGES, CONVERSATIONS_EVENTS, MESSAGES_
 from services.chassis import metrics
 from services.chassis.broker import Publisher, partition_of
 from services.chassis.clock import Clock, utc_now
-from services.chassis.mongo import Database, Document, bulk
+from services.chassis.mongo import Database, Document, bulk, lost_race
 from services.chassis.outbox import Effect, Outbox, Publish, Row, from_document, to_document
 from services.conversation import changes, history_store, search_store
 from services.conversation.domain.consent import Line
@@ -35,6 +37,7 @@ class Store:
 
     def __init__(self, database: Database, publisher: Publisher, clock: Clock = utc_now) -> None:
         self._clock = clock
+        self._client = database.client
         self._threads = database["threads"]
         self._agents = database["agents"]
         self._customers = database["customers"]
@@ -59,7 +62,7 @@ class Store:
                 IndexModel(newest, name="newest"),
                 *(
                     IndexModel([(name, ASCENDING), *newest], name=f"by_{name}")
-                    for name in ("customer_id", "status", "inbox", "agent", "topics")
+                    for name in ("home", "status", "inbox", "agent", "topics")
                 ),
             ]
         )
@@ -81,8 +84,22 @@ class Store:
     # --- threads --------------------------------------------------------------------------------
 
     async def load(self, customer_ids: Sequence[str]) -> dict[str, Loaded]:
-        """Return the threads, new ones for Customers without."""
+        """Return the threads, new ones for Customers without; of the absorbed that of their survivor.
+
+        Customers with the same thread get the same object.
+        """
+        loaded = await self.own(customer_ids)
+        found = dict(loaded)
+        while absorbed := {each for item in found.values() if (each := item.thread.merged_into)}:
+            found = await self.own(list(absorbed - loaded.keys()))
+            loaded |= found
+        return {customer: _survivor(loaded, customer) for customer in customer_ids}
+
+    async def own(self, customer_ids: Sequence[str]) -> dict[str, Loaded]:
+        """Return the Customers' own threads, though others go on in their place."""
         loaded = {customer: Loaded(Thread(customer_id=customer)) for customer in customer_ids}
+        if not loaded:
+            return {}
         async for document in self._threads.find({"_id": {"$in": list(customer_ids)}}):
             loaded[document["_id"]] = _loaded(document)
         return loaded
@@ -99,11 +116,37 @@ class Store:
     ) -> frozenset[str]:
         """Save each thread with its effects in one write; return the Customers lost to others."""
         now = self._clock()
-        writes = [_save(item, next_due(item.thread), now) for item in changed]
+        writes = [_save(item, next_due(item.thread), now, item.thread.version + 1) for item in changed]
         lost = await bulk(self._threads, writes)
         if lost:
             metrics.CONFLICTS.labels("threads").inc(len(lost))
         return frozenset(changed[index].thread.customer_id for index in lost)
+
+    async def join(self, changed: Sequence[Loaded], next_due: Callable[[Thread], datetime | None]) -> bool:
+        """Save several threads with their effects, all or nothing; False when another writer was faster.
+
+        All get the highest version, so that of a Conversation that moves the latest state is known.
+        """
+        now = self._clock()
+        version = max(item.thread.version for item in changed) + 1
+        rows = [
+            _operation(_conversation_document(conversation, version))
+            for item in changed
+            for conversation in sorted(item.conversations.values(), key=_closed_first)
+        ]
+        saves = [_save(item, next_due(item.thread), now, version, beside=True) for item in changed]
+        try:
+            async with self._client.start_session() as session, await session.start_transaction():
+                for save in saves:
+                    await self._threads.bulk_write([save], session=session)
+                for row in rows:
+                    await self.conversations.bulk_write([row], session=session)
+        except PyMongoError as error:
+            if lost_race(error):
+                metrics.CONFLICTS.labels("threads").inc()
+                return False
+            raise
+        return True
 
     async def drain(self, items: Sequence[Loaded]) -> None:
         """Carry out what waits in these outboxes; read again only where there is more than ours."""
@@ -152,21 +195,30 @@ class Store:
         document = await self.conversations.find_one({"_id": conversation_id})
         return _CONVERSATIONS.validate_python(document["state"]) if document else None
 
+    async def homes(self, customer_id: str) -> tuple[str, ...]:
+        """Return the Customers for whom this one's thread stands, the one whose thread it is first."""
+        return (await self.load([customer_id]))[customer_id].thread.homes
+
+    async def with_customers(self, conversations: Sequence[Conversation]) -> list[Conversation]:
+        """Return Conversations as those of whoever stands for their Customer today."""
+        threads = await self.load(list({each.home for each in conversations}))
+        return [replace(each, customer_id=threads[each.home].thread.customer_id) for each in conversations]
+
     async def message_with(self, attachment_id: str) -> Document | None:
         """Return the timeline item that shows this attachment."""
         fields = dict.fromkeys(("conversation_id", "home", "channel", "account", "address"), 1)
         return await self.timeline.find_one({"attachments.id": attachment_id}, fields)
 
-    async def has_conversation(self, customer_id: str, inboxes: Sequence[str] | None) -> bool:
+    async def has_conversation(self, homes: Sequence[str], inboxes: Sequence[str] | None) -> bool:
         """Return whether the Customer has or had a Conversation, in one of `inboxes` if these are given.
 
         The newest one mostly tells, whatever else there was.
         """
-        thread = await self._threads.find_one({"_id": customer_id}, {"state.current.inbox": 1})
+        thread = await self._threads.find_one({"_id": homes[0]}, {"state.current.inbox": 1})
         newest = ((thread or {}).get("state") or {}).get("current")
         if newest is not None and (inboxes is None or newest["inbox"] in inboxes):
             return True
-        query: Document = {"customer_id": customer_id}
+        query: Document = {"home": any_of(homes)}
         if inboxes is not None:
             query["inbox"] = {"$in": list(inboxes)}
         return await self.conversations.find_one(query, {"_id": 1}) is not None
@@ -184,13 +236,9 @@ class Store:
         found = self.conversations.find({"_id": {"$in": list(conversation_ids)}}, {"inbox": 1})
         return {document["_id"]: document["inbox"] async for document in found}
 
-    async def homes(self, customer_id: str) -> list[str]:
-        """Return the homes the Customer stands for, the own one first."""
-        return [customer_id]
-
     async def survivors(self, homes: Sequence[str]) -> dict[str, str]:
         """Return who stands for each of these homes."""
-        return {home: home for home in homes}
+        return {home: item.thread.customer_id for home, item in (await self.load(homes)).items()}
 
     async def current(self) -> dict[Status, int]:
         """Return how many Conversations are in each status but `closed`, counted in the index of it."""
@@ -199,11 +247,11 @@ class Store:
 
     # --- what other services told ---------------------------------------------------------------
 
-    async def knows(self, customer_id: str) -> bool:
+    async def knows(self, homes: Sequence[str]) -> bool:
         """Return whether identity has told of the Customer, or they have written."""
         return (
-            await self._customers.find_one({"_id": customer_id}, {"_id": 1}) is not None
-            or await self.timeline.find_one({"home": customer_id}, {"_id": 1}) is not None
+            await self._customers.find_one({"_id": any_of(homes)}, {"_id": 1}) is not None
+            or await self.timeline.find_one({"home": any_of(homes)}, {"_id": 1}) is not None
         )
 
     async def learn_customers(self, customer_ids: Sequence[str]) -> None:
@@ -230,6 +278,11 @@ class Store:
         )
 
 
+def any_of(homes: Sequence[str]) -> object:
+    """Return the condition on a field that it is one of these; of one an equality, which is cheaper."""
+    return homes[0] if len(homes) == 1 else {"$in": list(homes)}
+
+
 def conversation_of(document: Document) -> Conversation:
     """Return the Conversation stored in a document of the `conversations` collection."""
     return _CONVERSATIONS.validate_python(document["state"])
@@ -253,10 +306,29 @@ def _loaded(document: Document) -> Loaded:
     return item
 
 
-def _save(item: Loaded, due: datetime | None, now: datetime) -> UpdateOne:
-    """Give the item its effects, and return the one write of both."""
+def _survivor(loaded: Mapping[str, Loaded], customer_id: str) -> Loaded:
+    item = loaded[customer_id]
+    while item.thread.merged_into is not None:
+        item = loaded[item.thread.merged_into]
+    return item
+
+
+def _closed_first(conversation: Conversation) -> bool:
+    return conversation.status is not Status.CLOSED
+
+
+def _operation(document: Document) -> ReplaceOne[Document]:
+    return ReplaceOne({"_id": document["_id"]}, document, upsert=True)
+
+
+def _save(
+    item: Loaded, due: datetime | None, now: datetime, version: int, *, beside: bool = False
+) -> UpdateOne:
+    """Give the item its effects, and return the one write of both.
+
+    `beside`: its Conversations are written in the same transaction, not from the outbox.
+    """
     thread = item.thread
-    version = thread.version + 1
     state = _THREADS.dump_python(thread, mode="json", exclude={"version", "seq"})
     fields: Document = {
         "state": state,
@@ -264,10 +336,18 @@ def _save(item: Loaded, due: datetime | None, now: datetime) -> UpdateOne:
         "seq": thread.seq,
         "partition": partition_of(thread.customer_id),
     }
-    effects = _effects(item, version, now)
-    rows = [effect for effect in effects if isinstance(effect, Row)]
-    records = changes.saved(item, state, due, rows, now)
-    item.effects = [*effects, *(_publish(record, thread.customer_id, now) for record in records)]
+    conversations = _conversations(item, version, now)
+    effects = [
+        *history_store.rows(thread.customer_id, item.moments, version, now),
+        *(_effect(caused, thread.customer_id, now) for caused in item.caused),
+    ]
+    rows = [*conversations, *(effect for effect in effects if isinstance(effect, Row))]
+    records = changes.saved(item, version, state, due, rows, now)
+    item.effects = [
+        *(() if beside else conversations),
+        *effects,
+        *(_publish(record, thread.customer_id, now) for record in records),
+    ]
     update: Document = {
         "$set": fields,
         "$push": {"outbox": {"$each": [to_document(effect) for effect in item.effects]}},
@@ -280,8 +360,8 @@ def _save(item: Loaded, due: datetime | None, now: datetime) -> UpdateOne:
     return UpdateOne({"_id": thread.customer_id, "version": thread.version}, update, upsert=True)
 
 
-def _effects(item: Loaded, version: int, now: datetime) -> list[Effect]:
-    rows: list[Effect] = [
+def _conversations(item: Loaded, version: int, now: datetime) -> list[Row]:
+    return [
         Row(
             id=f"conversation:{conversation.id}:{version}",
             at=now,
@@ -292,11 +372,6 @@ def _effects(item: Loaded, version: int, now: datetime) -> list[Effect]:
             wave=0 if conversation.status is Status.CLOSED else 1,
         )
         for conversation in item.conversations.values()
-    ]
-    return [
-        *rows,
-        *history_store.rows(item.thread.customer_id, item.moments, version, now),
-        *(_effect(caused, item.thread.customer_id, now) for caused in item.caused),
     ]
 
 
@@ -358,6 +433,8 @@ def _conversation_document(conversation: Conversation, version: int) -> Document
         "_id": conversation.id,
         "version": version,
         "customer_id": conversation.customer_id,
+        "home": conversation.home,
+        "merged": conversation.merged_into is not None,
         "open": conversation.status is not Status.CLOSED,
         "status": conversation.status,
         "inbox": conversation.inbox,

@@ -16,6 +16,7 @@ from services.identity.api import Parts, routes
 from services.identity.commands import Commands
 from services.identity.handlers import Customers
 from services.identity.loops import sweep_outboxes
+from services.identity.merges import Merges
 from services.identity.settings import IdentitySettings
 from services.identity.store import Store
 from services.identity.subscribers import consumers
@@ -41,13 +42,14 @@ def build_app(
     publisher = publisher or KafkaPublisher(settings, NAME)
     database = database if database is not None else connect(settings, NAME)
     store = Store(database, publisher)
-    customers = Customers(store, publisher, new_customer, clock)
+    merges = Merges(store, clock)
+    customers = Customers(store, merges, publisher, new_customer, clock)
     once = Once(database, clock)
     return build(
         Service(
             name=NAME,
             settings=settings,
-            router=routes(Parts(store, Commands(store, clock), once, settings.default_region)),
+            router=routes(Parts(store, Commands(store, clock), merges, once, settings.default_region)),
             publisher=publisher,
             database=database,
             consumers=consumers(customers),

@@ -1,6 +1,5 @@
 """What a save wrote, as records of the changelog and back."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +30,7 @@ def conversation(row_id: str, state: Any) -> Row:
 
 def logged(rows: list[Row], item: Loaded | None = None) -> list[ThreadSaved]:
     """Return the records as they come out of the log."""
-    records = changes.saved(item or Loaded(empty()), STATE, at(30), rows, at(1))
+    records = changes.saved(item or Loaded(empty()), 1, STATE, at(30), rows, at(1))
     values = [record.json_bytes() for record in records]
     assert all(len(value) < MAX_RECORD_BYTES for value in values)
     return [CONVERSATION_CHANGES.adapter.validate_json(value) for value in values]
@@ -97,9 +96,8 @@ def test_many_large_rows_are_told_in_several_records() -> None:
 def test_a_repeated_save_has_the_same_ids_and_a_later_one_others() -> None:
     item = Loaded(empty())
     item.take(received(item.thread, written("k")))
-    first = changes.saved(item, STATE, None, [], at(1))
-    again = changes.saved(item, STATE, None, [], at(2))
-    item.thread = replace(item.thread, version=1)
-    later = changes.saved(item, STATE, None, [], at(1))
+    first = changes.saved(item, 1, STATE, None, [], at(1))
+    again = changes.saved(item, 1, STATE, None, [], at(2))
+    later = changes.saved(item, 2, STATE, None, [], at(1))
     assert first[0].id == again[0].id != later[0].id
     assert first[0].correlation == written("k").correlation
