@@ -9,11 +9,12 @@ from deploy.local.servers import kafka_server
 from schemas import ids
 from schemas.calls import CallEnd, CallStatus
 from schemas.common import DeliveryStatus
+from schemas.customers import CustomerMerged, CustomerSplit, MergeData
 from schemas.outbound import MessageStatus, StatusData
 from schemas.topics import CONVERSATION_CHANGES
 from services.chassis import rebuilding
-from services.chassis.broker import KafkaPublisher, Outgoing
-from services.chassis.delivery import Delivery
+from services.chassis.broker import KafkaPublisher, Outgoing, partition_of
+from services.chassis.delivery import HANDLED, Delivery
 from services.chassis.mongo import connect
 from services.chassis.settings import Settings
 from services.chassis.topics import create_topics
@@ -23,6 +24,7 @@ from services.conversation.domain.rules import ATTACH, ROUTE, SHOW_DELIVERY
 from services.conversation.domain.table import Action
 from services.conversation.domain.timers import next_due
 from services.conversation.handlers import Threads
+from services.conversation.merges import Merges
 from services.conversation.permission import Reply
 from services.conversation.rebuild import PLAN
 from services.conversation.store import Store
@@ -165,6 +167,46 @@ async def test_what_is_on_its_way_is_no_difference_until_it_is_there(world: Worl
     outcome = await world.rebuilt()
     assert outcome.equal
     assert not any(outcome.in_flight.values())
+
+
+async def test_merged_and_parted_customers_are_made_again_in_whatever_order_partitions_are_read(
+    world: World,
+) -> None:
+    await world.live_a_life()
+    commands, store = Commands(world.threads(), 1, WORDINGS), Store(world.live, world.publisher)
+    found = (await store.load([CUSTOMER]))[CUSTOMER].thread.current
+    assert found is not None
+    written = await commands.reply(found, ANA, ids.derive("c", 9), Reply("One more"))
+    await _merged(world, CustomerMerged, 1)
+    for seq, status in enumerate((DeliveryStatus.SENT, DeliveryStatus.READ), start=1):
+        await world.apply(SHOW_DELIVERY, _status(written, found.id, seq, status))
+    assert (await store.rows([str(written)]))[str(written)].status_seq == 2
+    await world.apply(ATTACH, message("as one", customer="ben"))
+    outcome = await world.rebuilt()
+    assert outcome.equal, rebuilding.report(outcome, check=True)
+    await _merged(world, CustomerSplit, 2)
+    await world.apply(ATTACH, message("as two", customer="ben"))
+    outcome = await world.rebuilt()
+    assert outcome.equal, rebuilding.report(outcome, check=True)
+
+
+async def _merged(world: World, event: type[CustomerMerged | CustomerSplit], n: int) -> None:
+    """Let ben absorb the Customer, or let them part; their threads are in different partitions."""
+    assert partition_of("ben") != partition_of(CUSTOMER)
+    own = ids.derive("merge", n)
+    data = MergeData(
+        customer_id=CUSTOMER, survivor="ben", merge_id="merge-1", n=n, by="lea", reason="by hand"
+    )
+    told = event(
+        id=own,
+        occurred_at=at(world.seconds),
+        correlation=own,
+        customer_id=CUSTOMER,
+        home=CUSTOMER,
+        seq=n,
+        data=data,
+    )
+    assert await Merges(world.threads()).apply([Delivery("t", 0, n, told)]) == [HANDLED]
 
 
 async def test_records_that_crashes_repeat_change_nothing(world: World) -> None:
