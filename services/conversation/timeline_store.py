@@ -19,7 +19,7 @@ from services.conversation.search_store import FIELD
 from services.conversation.times import since
 
 ORDER = ("at", "seq", "_id")
-_SHORTEST, _LONGEST = timedelta(hours=1), timedelta(days=90)
+_SHORTEST, _LONGEST = timedelta(minutes=1), timedelta(days=90)
 _WIDER, _WIDEST = 4, 64
 _ERA = datetime(1990, 1, 1, tzinfo=UTC)
 
