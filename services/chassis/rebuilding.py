@@ -41,6 +41,10 @@ class Plan:
     in_flight: InFlight
     ignored: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Fields of a collection that the topics do not tell."""
+    scratch: Sequence[str] = ()
+    """Collections that only `finish` needs."""
+    finish: Callable[[Database], Awaitable[None]] | None = None
+    """Makes the store of what the records said, where that takes several of them."""
 
 
 @dataclass(slots=True)
@@ -95,7 +99,7 @@ async def _settle(plan: Plan, replay: Replay, live: Database, into: Database, ou
 
 
 async def _apply(plan: Plan, replay: Replay, into: Database) -> set[str]:
-    """Write what the log has more to tell.
+    """Write what the log has more to tell; return the collections it tells of as they are.
 
     Patches wait to the end: the row that one changes may be in a partition that is read later, and those
     of one row must come in their order.
@@ -111,6 +115,9 @@ async def _apply(plan: Plan, replay: Replay, into: Database) -> set[str]:
             patches.clear()
     await _put_by(into, patches)
     await _patch(into)
+    if plan.finish is not None:
+        await plan.finish(into)
+        return set()
     return collections
 
 
@@ -183,6 +190,8 @@ async def _run(plan: Plan, settings: Settings, given: argparse.Namespace) -> int
             return USAGE
         outcome = await rebuild(plan, settings, live, into, check=given.check)
         sys.stdout.write("".join(f"{line}\n" for line in report(outcome, check=given.check)))
+        for name in plan.scratch:
+            await into.drop_collection(name)
         if not given.into:
             await live.client.drop_database(into.name)
         return EQUAL if outcome.equal else DIFFERENT
