@@ -152,6 +152,37 @@ async def test_agents_find_what_is_in_their_inboxes(branch: Branch) -> None:
     assert (await branch.client.send("GET", "/conversation/v1/search", params={"q": mark})).status_code == 401
 
 
+async def test_a_search_stays_right_when_customers_are_merged_and_parted(branch: Branch) -> None:
+    mark = f"zq{uuid4().hex[:10]}"
+    one, two = [await branch.write(person(), f"{mark} {number}") for number in range(2)]
+    first, second = [
+        (await branch.client.conversation(each["conversation_id"]))["customer_id"] for each in (one, two)
+    ]
+    moment = now()
+    body = {"survivor": first, "absorbed": second}
+    merge = await branch.client.act("lea", "POST", "/identity/v1/merges", body)
+    assert merge.status_code == 201, merge.text
+    both = await until(
+        lambda: found(branch, mark, customer=first),
+        lambda hits: [hit["id"] for hit in hits if hit["kind"] == "message"] == [two["id"], one["id"]],
+    )
+    assert {hit["customer_id"] for hit in both} == {first}
+    assert {hit["customer_id"] for hit in await found(branch, mark)} == {first}
+    assert len(await found(branch, mark, customer=second)) == len(both)
+    before = (await history(branch, two["conversation_id"], moment)).json()
+    assert (before["customer_id"], before["status"]) == (second, "new")
+    after = await history(branch, two["conversation_id"], "2100-01-01T00:00:00Z")
+    assert after.status_code == 308
+    undone = await branch.client.act("lea", "POST", f"/identity/v1/merges/{merge.json()['id']}/undo")
+    assert undone.status_code == 200
+    await until(
+        lambda: found(branch, mark, customer=first),
+        lambda hits: [hit["id"] for hit in hits if hit["kind"] == "message"] == [one["id"]],
+    )
+    hits = {hit["id"]: hit["customer_id"] for hit in await found(branch, mark)}
+    assert (hits[one["id"]], hits[two["id"]]) == (first, second)
+
+
 @pytest.mark.parametrize(
     ("q", "status"),
     [
