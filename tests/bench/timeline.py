@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from services.chassis.auth import Principal, Role
@@ -46,13 +47,13 @@ async def run(setup: Setup) -> list[Figure]:
     for space, pause in SPACES.items():
         await _seed(store, database, f"long {space}", long, pause)
         await _seed(store, database, f"short {space}", ITEMS, pause)
-        shown = _shown(store, f"long {space}"), _shown(store, f"short {space}")
+        pages, few = _shown(store, f"long {space}"), _shown(store, f"short {space}")
         amid = await _cursor(database, f"long {space}", NOW - pause * (long // 2))
         for name, cursor in (("the first page", None), ("a page amid", amid)):
             pairs = await by_turns(
                 rounds,
-                subject=_timed(lambda shown=shown, cursor=cursor: shown[0](cursor), repeats),
-                control=_timed(lambda shown=shown: shown[1](None), repeats),
+                subject=_timed(partial(pages, cursor), repeats),
+                control=_timed(partial(few, None), repeats),
             )
             figures += _figures(f"timeline of {long:,} items, {space} apart, {name}", pairs)
     await database.client.close()
@@ -62,7 +63,7 @@ async def run(setup: Setup) -> list[Figure]:
 async def _seed(store: Store, database: Database, customer: str, items: int, pause: timedelta) -> None:
     """Write the thread as the system does, and so many copies of its message, the latest of now."""
     await Threads(store, INBOXES, next_due, lambda: NOW).apply(
-        ATTACH, [Delivery("t", 0, 0, identified(customer, customer, NOW))]
+        ATTACH, [Delivery("t", 0, 0, identified(customer, 0, NOW))]
     )
     model = await database["timeline"].find_one({"home": customer, "kind": "message"}, {"words": 0})
     await database["timeline"].delete_many({"home": customer})
