@@ -20,6 +20,8 @@ _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+"
 
 def fold(text: str) -> str:
     """Return `text` without case, accents and compatibility forms: `Café` as `cafe`."""
+    if text.isascii():
+        return text.lower()
     bare = "".join(each for each in unicodedata.normalize("NFKD", text) if unicodedata.category(each) != "Mn")
     return unicodedata.normalize("NFC", bare.casefold())
 
@@ -53,7 +55,11 @@ def _texts(fields: Mapping[str, Any]) -> Iterator[str]:
 
 def _words(text: str, *, ends: bool) -> Iterator[str]:
     """`ends`: of unspaced script the last character too, so that every character begins some word."""
-    for word in _WORD.findall(fold(text[:_MOST_READ])):
+    folded = fold(text[:_MOST_READ])
+    if folded.isascii():
+        yield from (word[:LONGEST_WORD] for word in _WORD.findall(folded))
+        return
+    for word in _WORD.findall(folded):
         position = 0
         for run in _UNSPACED.finditer(word):
             if run.start() > position:
