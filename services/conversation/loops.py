@@ -1,6 +1,7 @@
 """Timers, and effects that were left over: done by the replica that owns the Customer's partition."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from services.chassis.clock import Clock
@@ -12,6 +13,8 @@ from services.conversation.store import Store
 
 MOST_DUE = 20_000
 """Customers named by one look for due timers."""
+AT_ONCE = 2
+"""Batches under way at a time: while the database writes one, the next is decided."""
 _FRESH = timedelta(seconds=1)
 
 
@@ -41,16 +44,29 @@ async def fire(threads: Threads, store: Store, bounds: Mapping[int, datetime], b
 
     What another replica has fired meanwhile is not due any more when it is loaded, or lost when it is saved.
     """
+
+    async def some(due: Mapping[str, datetime]) -> int:
+        loaded = await store.load(list(due))
+        return await threads.tick([item for name, item in loaded.items() if threads.is_due(item, due[name])])
+
     while True:
-        due = await store.due(bounds, MOST_DUE)
-        names, changed = list(due), 0
-        for start in range(0, len(due), batch):
-            loaded = await store.load(names[start : start + batch])
-            ready = [item for name, item in loaded.items() if threads.is_due(item, due[name])]
-            changed += await threads.tick(ready)
+        due = list((await store.due(bounds, MOST_DUE)).items())
+        parts = [dict(due[start : start + batch]) for start in range(0, len(due), batch)]
+        changed = 0
+        for turn in range(0, len(parts), AT_ONCE):
+            changed += sum(await _all([some(part) for part in parts[turn : turn + AT_ONCE]]))
         metrics.TIMERS.inc(changed)
         if len(due) < MOST_DUE or not changed:
             return
+
+
+async def _all(work: Sequence[Awaitable[int]]) -> list[int]:
+    """Do it at the same time; one that fails raises when all have ended."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if isinstance(result, int)]
 
 
 def count_current(store: Store) -> Callable[[], Awaitable[None]]:

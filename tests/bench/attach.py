@@ -49,7 +49,7 @@ def _messages(turn: int, customers: int, count: int) -> list[Delivery]:
     """Return a message of each of the round's Customers."""
     now = datetime.now(UTC)
     people = (f"attach-{turn}-{number}" for number in range(customers))
-    return [Delivery("t", 0, n, identified(who, f"{count}-{n}", now)) for n, who in enumerate(people)]
+    return [Delivery("t", 0, n, identified(who, count, now)) for n, who in enumerate(people)]
 
 
 async def _pair(

@@ -1,6 +1,7 @@
 """What was, and what was said: `history?at=` and `search` over the public contract."""
 
 from datetime import UTC, datetime
+from functools import partial
 from uuid import uuid4
 
 import httpx
@@ -49,7 +50,7 @@ async def test_a_conversation_is_shown_as_it_was(branch: Branch) -> None:
     ):
         path = f"/conversation/v1/conversations/{conversation}/{what}"
         answer = await until(
-            lambda method=method, path=path, body=body: branch.client.act(agent, method, path, body),
+            partial(branch.client.act, agent, method, path, body),
             lambda answer: answer.status_code != httpx.codes.NOT_FOUND,
         )
         assert answer.is_success, answer.text
