@@ -6,7 +6,18 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from schemas import changes, conversations, customers, deadletters, hooks, inbound, outbound, routing, signals
+from schemas import (
+    audit,
+    changes,
+    conversations,
+    customers,
+    deadletters,
+    hooks,
+    inbound,
+    outbound,
+    routing,
+    signals,
+)
 from schemas.envelope import Envelope
 
 PARTITIONS = 12
@@ -63,7 +74,11 @@ WEBHOOKS_QUARANTINE = Topic(
     dead_letter=None,
 )
 CUSTOMERS_EVENTS = Topic(
-    "customers.events", "Customer", customers.AnyCustomerEvent, ("identity",), ("conversation", "notifier")
+    "customers.events",
+    "Customer",
+    customers.AnyCustomerEvent,
+    ("identity",),
+    ("conversation", "identity", "notifier"),
 )
 CONVERSATIONS_EVENTS = Topic(
     "conversations.events", "Customer", conversations.AnyConversationEvent, ("conversation",), ("notifier",)
@@ -98,6 +113,9 @@ CHATS_SIGNALS = Topic(
 CONVERSATION_CHANGES = Topic(
     "conversation.changes", "Customer", changes.ThreadSaved, ("conversation",), (), dead_letter=None
 )
+AUDIT_ENTRIES = Topic(
+    "audit.entries", "Customer", audit.AuditEntry, ("identity", "conversation"), ("identity",)
+)
 DEADLETTERS = Topic(
     "deadletters",
     "the original key",
@@ -123,6 +141,7 @@ TOPICS: tuple[Topic, ...] = (
     WEBHOOKS_EVENTS,
     CHATS_SIGNALS,
     CONVERSATION_CHANGES,
+    AUDIT_ENTRIES,
     DEADLETTERS,
 )
 

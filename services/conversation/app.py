@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from schemas.topics import MESSAGES_IDENTIFIED
 from services.chassis.attachments import Attachments
+from services.chassis.audit import Trail
 from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
@@ -16,6 +17,8 @@ from services.chassis.mongo import Database, connect
 from services.chassis.service import Service, build
 from services.chassis.stage import Stage
 from services.conversation.access import Access
+from services.conversation.actions import ACTIONS
+from services.conversation.addresses import Addresses
 from services.conversation.api import Parts, routes
 from services.conversation.commands import Commands
 from services.conversation.domain.timers import next_due
@@ -55,7 +58,9 @@ def build_app(
     access = Access(store)
     files = Files(attachments, store, access)
     once = Once(database, clock)
-    commands = Commands(threads, settings.decision_wait_seconds, wordings)
+    trail = Trail(database, publisher, NAME, clock)
+    addresses = Addresses(database)
+    commands = Commands(threads, settings.decision_wait_seconds, wordings, addresses)
 
     router = routes(Parts(store, access, commands, once, inboxes, files, Signals(publisher, clock)))
     router.include_router(file_routes(files, once, settings, clock))
@@ -72,14 +77,16 @@ def build_app(
         router=router,
         publisher=publisher,
         database=database,
-        consumers=consumers(threads, access, Merges(threads), clock, wordings.help_text),
-        on_start=[store.prepare, once.prepare, attachments.prepare],
+        consumers=consumers(threads, access, Merges(threads), addresses, clock, wordings.help_text),
+        trail=(trail, ACTIONS),
+        on_start=[store.prepare, once.prepare, attachments.prepare, trail.prepare],
         on_stop=[shared.client.close],
         loops=[
             partial(
                 every, settings.timer_interval_seconds, fire_timers(threads, store, stage, settings), "timers"
             ),
             partial(every, 1.0, sweep_outboxes(store, stage, settings, clock), "outbox"),
+            partial(every, 0.5, trail.publish, "audit"),
             partial(every, 15.0, count_current(store), "measures"),
             partial(every, settings.accounts_reload_seconds, wordings.look, "accounts"),
         ],

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from pymongo.errors import ExecutionTimeout
 
 from schemas.common import Channel
+from services.chassis.audit import about
 from services.chassis.auth import Agent, Principal
 from services.chassis.mongo import Document
 from services.chassis.pages import Limit, make_cursor, read_cursor
@@ -114,6 +115,8 @@ async def _page(
     shown = hits[:limit]
     last = shown[-1] if len(hits) > limit else ended
     survivors = await store.survivors(sorted({row["home"] for row in shown}))
+    for customer in survivors.values():
+        about(customer)
     return {
         "items": [_hit(row, survivors) for row in shown],
         "next_cursor": make_cursor([last["at"], last["_id"]]) if last is not None else None,

@@ -1,11 +1,13 @@
 """The composition root of identity: its topic, routes and loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import uuid4
 
 from fastapi import FastAPI
 
+from schemas.inbound import MessageReceived
+from services.chassis.audit import Trail
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.idempotency import Commands as Once
@@ -13,20 +15,39 @@ from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
 from services.chassis.service import Service, build
 from services.identity.api import Parts, routes
+from services.identity.audit import ACTIONS, Audit
+from services.identity.audit import routes as audit_routes
 from services.identity.commands import Commands
-from services.identity.handlers import Customers
+from services.identity.domain.claims import Resolution
+from services.identity.handlers import Customers, Notice
+from services.identity.lookup.asking import asking_of
+from services.identity.lookup.jobs import Jobs
+from services.identity.lookup.lookups import Lookups
 from services.identity.loops import sweep_outboxes
 from services.identity.merges import Merges
 from services.identity.settings import IdentitySettings
 from services.identity.store import Store
 from services.identity.subscribers import consumers
+from services.identity.suggestions import Suggestions
+from services.identity.suggestions_api import routes as suggestion_routes
 
 NAME = "identity"
+LOOK_SECONDS = 0.2
+"""Pause between looks whose data is to be asked for."""
 
 
 def random_customer() -> str:
     """Return an id for a new Customer; random, since one made from an identifier would give it away."""
     return uuid4().hex
+
+
+def _noticing(suggesting: Suggestions, lookups: Lookups | None) -> Notice:
+    async def notice(found: Sequence[tuple[MessageReceived, Resolution]]) -> None:
+        await suggesting.note(found)
+        if lookups is not None:
+            await lookups.seen(resolution.home for _, resolution in found)
+
+    return notice
 
 
 def build_app(
@@ -37,23 +58,46 @@ def build_app(
     clock: Clock = utc_now,
     new_customer: Callable[[], str] = random_customer,
 ) -> FastAPI:
-    """Return the service's application."""
+    """Return the service's application. Raises BadSecret for a signing secret that cannot be used."""
     settings = settings or IdentitySettings()
     publisher = publisher or KafkaPublisher(settings, NAME)
     database = database if database is not None else connect(settings, NAME)
     store = Store(database, publisher)
+    suggesting = Suggestions(database, clock)
     merges = Merges(store, clock)
-    customers = Customers(store, merges, publisher, new_customer, clock)
+    jobs, asking = Jobs(database), asking_of(settings, clock)
+    lookups = Lookups(jobs, store, asking, suggesting.contradict, settings, clock) if asking else None
+    notice = _noticing(suggesting, lookups)
+    customers = Customers(store, merges, publisher, new_customer, clock, notice)
     once = Once(database, clock)
+    audit = Audit(database)
+    trail = Trail(database, publisher, NAME, clock, audit.keep)
+    parts = Parts(store, Commands(store, clock), merges, once, settings.default_region)
+    router = routes(parts)
+    router.include_router(suggestion_routes(suggesting, parts.homes))
+    router.include_router(audit_routes(audit, parts.homes))
     return build(
         Service(
             name=NAME,
             settings=settings,
-            router=routes(Parts(store, Commands(store, clock), merges, once, settings.default_region)),
+            router=router,
             publisher=publisher,
             database=database,
-            consumers=consumers(customers),
-            on_start=[store.prepare, once.prepare],
-            loops=[partial(every, 1.0, sweep_outboxes(store, settings, clock), "outbox")],
+            consumers=consumers(customers, audit, lookups),
+            trail=(trail, ACTIONS),
+            on_start=[
+                store.prepare,
+                once.prepare,
+                suggesting.prepare,
+                audit.prepare,
+                trail.prepare,
+                jobs.prepare,
+            ],
+            on_stop=[asking.client.aclose] if asking else [],
+            loops=[
+                partial(every, 1.0, sweep_outboxes(store, settings, clock), "outbox"),
+                partial(every, 0.5, trail.publish, "audit"),
+                *([partial(every, LOOK_SECONDS, lookups.round, "lookups")] if lookups else []),
+            ],
         )
     )

@@ -1,7 +1,7 @@
 """Messages to Customers: claim the identifiers, keep the profiles, pass the messages on."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -35,6 +35,13 @@ from services.identity.domain.profile import (
     with_identifiers,
 )
 from services.identity.merges import MOST_TRIES, Merges
+
+Notice = Callable[[Sequence[tuple[MessageReceived, Resolution]]], Awaitable[None]]
+"""Is told of each message whose it is, before anybody else; a repeat must be harmless."""
+
+
+async def _unnoticed(_: Sequence[tuple[MessageReceived, Resolution]]) -> None:
+    """Take no notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,7 @@ class Customers:
     publisher: Publisher
     new_customer: Callable[[], str]
     clock: Clock = utc_now
+    notice: Notice = _unnoticed
 
     async def identify(self, batch: Sequence[Delivery]) -> Identified:
         """Publish each message with its Customer, in log order per Customer.
@@ -139,6 +147,7 @@ class Customers:
             if item.contradicting
         ]
         await self.store.note_conflicts(conflicts, self.clock())
+        await self.notice(list(zip(messages, found, strict=True)))
         firsts = {message.id: index for index, message in reversed(list(enumerate(messages)))}
         # all is saved: events and messages are of different topics and need not wait for each other
         await asyncio.gather(

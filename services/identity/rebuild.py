@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from schemas.common import Identifier
-from schemas.customers import CustomerCreated, CustomerEvent, CustomerMerged, CustomerSplit
+from schemas.customers import AttributeSource, CustomerCreated, CustomerEvent, CustomerMerged, CustomerSplit
 from schemas.envelope import Envelope
 from schemas.topics import CUSTOMERS_EVENTS
 from services.chassis.likeness import Likeness
@@ -50,7 +50,7 @@ def _origin(record: CustomerEvent) -> list[Row]:
 
 def _profile(record: CustomerEvent) -> Row:
     personal = record.personal
-    document = {
+    document: Document = {
         "_id": record.customer_id,
         "version": record.seq,
         "name": personal.name,
@@ -59,7 +59,15 @@ def _profile(record: CustomerEvent) -> Row:
         "identifiers": [identifier.model_dump(mode="json") for identifier in personal.identifiers],
         "keys": [key(identifier) for identifier in personal.identifiers],
     }
+    if personal.attribute_sources:
+        document["sources"] = {name: _source(one) for name, one in personal.attribute_sources.items()}
+    if personal.name_source is not None:
+        document["name_source"] = _source(personal.name_source)
     return _row(record, _PROFILES, document, "replace")
+
+
+def _source(told: AttributeSource) -> Document:
+    return {"by": told.source, "at": told.at}
 
 
 def _merged(record: CustomerMerged | CustomerSplit) -> list[Row]:

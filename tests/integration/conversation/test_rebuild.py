@@ -18,6 +18,7 @@ from services.chassis.delivery import HANDLED, Delivery
 from services.chassis.mongo import connect
 from services.chassis.settings import Settings
 from services.chassis.topics import create_topics
+from services.conversation.addresses import Addresses
 from services.conversation.commands import Commands
 from services.conversation.domain import lifecycle
 from services.conversation.domain.rules import ATTACH, ROUTE, SHOW_DELIVERY
@@ -70,7 +71,7 @@ class World:
         store = Store(self.live, self.publisher)
         thread = (await store.load([CUSTOMER]))[CUSTOMER].thread
         await self.apply(ROUTE, grant(thread, n=1))
-        commands = Commands(self.threads(), 1, WORDINGS)
+        commands = Commands(self.threads(), 1, WORDINGS, Addresses(self.live))
         found = await store.conversation(thread.current.id if thread.current else "")
         assert found is not None
         written = await commands.reply(found, ANA, ids.derive("c", 1), Reply("On its way"))
@@ -173,7 +174,10 @@ async def test_merged_and_parted_customers_are_made_again_in_whatever_order_part
     world: World,
 ) -> None:
     await world.live_a_life()
-    commands, store = Commands(world.threads(), 1, WORDINGS), Store(world.live, world.publisher)
+    commands, store = (
+        Commands(world.threads(), 1, WORDINGS, Addresses(world.live)),
+        Store(world.live, world.publisher),
+    )
     found = (await store.load([CUSTOMER]))[CUSTOMER].thread.current
     assert found is not None
     written = await commands.reply(found, ANA, ids.derive("c", 9), Reply("One more"))
@@ -227,7 +231,7 @@ async def test_records_that_crashes_repeat_change_nothing(world: World) -> None:
         with pytest.raises(crash.Crash):
             await world.apply(ATTACH, message("twice"), message("again"), threads=world.threads(half))
     await world.apply(ATTACH, message("twice"), message("again"), threads=world.threads(half))
-    commands = Commands(world.threads(), 1, WORDINGS)
+    commands = Commands(world.threads(), 1, WORDINGS, Addresses(world.live))
     store = Store(world.live, world.publisher)
     found = (await store.load([CUSTOMER]))[CUSTOMER].thread.current
     assert found is not None

@@ -14,11 +14,12 @@ from services.chassis.mongo import connect
 from services.chassis.settings import Settings
 from services.chassis.topics import create_topics
 from services.identity.commands import Patch
+from services.identity.domain.attributes import Source
 from services.identity.domain.claims import key
 from services.identity.domain.profile import MOST_TOLD
 from services.identity.rebuild import PLAN
 from tests.integration.identity.conftest import Identity
-from tests.unit.identity.messages import EMAIL, OTHER_PHONE, PHONE, WHATSAPP, batch, shown
+from tests.unit.identity.messages import EMAIL, NOW, OTHER_PHONE, PHONE, WHATSAPP, batch, shown
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -49,7 +50,9 @@ class World:
         one, two, three = [row["_id"] async for row in self.live["customers"].find(sort=[("_id", 1)])]
         owner = (await identity.store.owners([key(WHATSAPP)]))[key(WHATSAPP)].customer_id
         await identity.commands.detach(owner, uuid4(), WHATSAPP)
-        await identity.commands.patch(owner, uuid4(), Patch(attributes={"tier": "gold"}))
+        await identity.commands.patch(
+            owner, uuid4(), Patch("Zoë Q.", {"tier": "gold"}, Source("agent:lea", NOW))
+        )
         undone = await identity.merges.merge(uuid4(), one, two, by="lea")
         await identity.merges.undo(uuid4(), undone.id)
         await identity.merges.merge(uuid4(), one, three, by="lea")
