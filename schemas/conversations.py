@@ -9,6 +9,8 @@ from pydantic import Field
 from schemas.calls import CallChoice, CallStatus, SpokenChoice
 from schemas.common import Attachment, Channel, DeliveryStatus, Identifier
 from schemas.envelope import Count, Envelope, Model, Personal, Time, Whole
+from schemas.tasks import TaskData, TaskPersonal
+from schemas.tickets import TicketData
 
 
 class Status(StrEnum):
@@ -359,6 +361,44 @@ class ConsentChanged(ConversationEvent):
     personal: ConsentPersonal
 
 
+class TicketCreated(ConversationEvent):
+    """A ticket was made of a Conversation; it stays when the Conversation closes."""
+
+    type: Literal["ticket.created"] = "ticket.created"
+    data: TicketData
+
+
+class TicketChanged(ConversationEvent):
+    """Status, assignee, due time or links of a ticket changed."""
+
+    type: Literal["ticket.changed"] = "ticket.changed"
+    data: TicketData
+
+
+class TaskCreated(ConversationEvent):
+    """A Task was made, with or without a Conversation."""
+
+    type: Literal["task.created"] = "task.created"
+    data: TaskData
+    personal: TaskPersonal
+
+
+class TaskChanged(ConversationEvent):
+    """A Task changed: its words, due time, place, assignee or status."""
+
+    type: Literal["task.changed"] = "task.changed"
+    data: TaskData
+    personal: TaskPersonal
+
+
+class TaskDue(ConversationEvent):
+    """The due time of an open Task has passed; told once for each due time."""
+
+    type: Literal["task.due"] = "task.due"
+    data: TaskData
+    personal: TaskPersonal
+
+
 AnyConversationEvent = Annotated[
     ConversationOpened
     | ConversationStatusChanged
@@ -377,6 +417,11 @@ AnyConversationEvent = Annotated[
     | CallEnded
     | TopicsChanged
     | PriorityChanged
-    | ConsentChanged,
+    | ConsentChanged
+    | TicketCreated
+    | TicketChanged
+    | TaskCreated
+    | TaskChanged
+    | TaskDue,
     Field(discriminator="type"),
 ]

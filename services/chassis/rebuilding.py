@@ -122,7 +122,10 @@ async def _apply(plan: Plan, replay: Replay, into: Database) -> set[str]:
 
 
 async def _put_by(into: Database, patches: Sequence[Row]) -> None:
-    rows = {f"{row.collection}:{row.document['_id']}:{row.document[row.guard]:020}": row for row in patches}
+    rows = {
+        f"{row.collection}:{row.document['_id']}:{row.document[row.guard]:020}:{row.guard}": row
+        for row in patches
+    }
     await write(
         into,
         [

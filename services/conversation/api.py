@@ -100,11 +100,18 @@ def _reads(parts: Parts) -> APIRouter:
 
     @router.get("/v1/customers/{customer_id}/timeline")
     async def timeline(
-        caller: Agent, customer_id: str, limit: Limit = 50, cursor: str | None = None
+        caller: Agent,
+        customer_id: str,
+        conversation: str | None = None,
+        limit: Limit = 50,
+        cursor: str | None = None,
     ) -> dict[str, Any]:
+        """Show all items of a Customer, or those of one Conversation."""
         homes = await parts.access.customer(caller, customer_id)
         latest = await store.latest(customer_id)
-        rows, following = await timeline_page(store.timeline, homes, latest, limit, cursor)
+        rows, following = await timeline_page(
+            store.timeline, homes, latest, limit, cursor, conversation=conversation
+        )
         found = {"items": [timeline_view(row) for row in rows], "next_cursor": following}
         return await parts.files.described(found)
 
@@ -299,12 +306,6 @@ def _labels(parts: Parts) -> APIRouter:
 
 
 _LATER = {
-    ("POST", "/v1/conversations/{_id}/tickets"): "a ticket",
-    ("GET", "/v1/tickets/{_number}"): "a ticket",
-    ("PATCH", "/v1/tickets/{_number}"): "a ticket",
-    ("POST", "/v1/customers/{_id}/tasks"): "a task",
-    ("GET", "/v1/tasks"): "a list of tasks",
-    ("PATCH", "/v1/tasks/{_id}"): "a task",
     ("POST", "/v1/rules/dry-run"): "a dry run of rules",
     ("GET", "/v1/reports/summary"): "the summary report",
 }

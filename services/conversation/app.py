@@ -33,6 +33,10 @@ from services.conversation.settings import ConversationSettings
 from services.conversation.signals import Signals
 from services.conversation.store import Store
 from services.conversation.subscribers import consumers
+from services.conversation.task_routes import routes as task_routes
+from services.conversation.tasks import Tasks
+from services.conversation.tickets import Tickets
+from services.conversation.tickets import routes as ticket_routes
 from services.conversation.wording import Wordings
 
 NAME = "conversation"
@@ -66,6 +70,9 @@ def build_app(
     router.include_router(file_routes(files, once, settings, clock))
     router.include_router(history_routes(store, access))
     router.include_router(search_routes(store, access, files))
+    router.include_router(ticket_routes(Tickets(store, threads, access), once))
+    tasks = Tasks(store, threads, access, settings.decision_wait_seconds)
+    router.include_router(task_routes(tasks, once))
     service: Service
 
     def stage() -> Stage:

@@ -1,7 +1,7 @@
 """Load, decide, save, drain: the same few round trips for a batch from Kafka, a command and a timer."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -26,6 +26,9 @@ from services.conversation.domain.rules import (
     UnknownInboxError,
     UnknownMessageError,
 )
+from services.conversation.domain.task import Task
+from services.conversation.domain.ticket import Ticket
+from services.conversation.domain.tickets import Numbered
 from services.conversation.domain.timers import tick
 
 MOST_TRIES = 50
@@ -48,12 +51,18 @@ class Loaded:
     """Of timeline rows that are patched: their home."""
     effects: Sequence[Any] = ()
     """What the last save put into the outbox; the store's own form."""
+    kept: dict[str, Ticket | Task] = field(default_factory=dict)
+    """Tickets and Tasks whose shown state changed."""
+    inward: bool = False
+    """Something changed in the thread that nobody is told of."""
 
     def take(self, draft: Draft) -> None:
         """Make the draft's result the thread's new state."""
         before = self.thread.current
         self.thread = draft.thread
         self.caused.extend(draft.caused)
+        self.kept.update(draft.kept)
+        self.inward = self.inward or draft.inward
         for conversation in (*draft.displaced, draft.thread.current):
             if conversation is not None and conversation is not before:
                 self.conversations[conversation.id] = conversation
@@ -69,7 +78,7 @@ class Loaded:
     @property
     def changed(self) -> bool:
         """There is something to save."""
-        return bool(self.caused or self.conversations)
+        return bool(self.caused or self.conversations or self.inward)
 
 
 class ThreadStore(Protocol):
@@ -97,6 +106,9 @@ class ThreadStore(Protocol):
 
     async def drain(self, items: Sequence[Loaded]) -> None:
         """Carry out what waits in these threads' outboxes, as loaded and saved."""
+
+    async def numbered(self, conversation_ids: Sequence[str]) -> dict[str, Numbered]:
+        """Return what the tickets of these Conversations need: the same number whenever it is asked for."""
 
 
 class Conflicted(Exception):  # noqa: N818  (a state, raised)
@@ -182,16 +194,18 @@ class Threads:
         decide: Callable[[Draft], None],
         *,
         correlation: UUID | None = None,
+        look: Callable[[], Awaitable[None]] | None = None,
     ) -> Thread:
         """Apply a command to one thread and return the thread; a repeat returns it as it is.
 
-        `decide` may raise to refuse. A change that is saved stands even where Kafka is away: its
-        records go out once it is back.
+        `decide` may raise to refuse. `look` reads before it what is not in the thread but written from
+        it, and sees all that the thread as loaded has caused. A change that is saved stands even where
+        Kafka is away: its records go out once it is back.
 
         Commands to one thread take turns here: at once they would each lose to all others.
         """
         async with self._turns.setdefault(customer_id, asyncio.Lock()):
-            return await self._command(customer_id, command, decide, correlation)
+            return await self._command(customer_id, command, decide, correlation, look)
 
     async def _command(
         self,
@@ -199,10 +213,14 @@ class Threads:
         command: UUID,
         decide: Callable[[Draft], None],
         correlation: UUID | None,
+        look: Callable[[], Awaitable[None]] | None,
     ) -> Thread:
         for _ in range(MOST_TRIES):
             item = (await self.store.load([customer_id]))[customer_id]
             if command not in item.thread.commands:
+                if look is not None:
+                    await self._drain_if_possible(item)
+                    await look()
                 draft = Draft(
                     item.thread, command, correlation or command, self.clock(), item.thread.customer_id
                 )
@@ -216,6 +234,12 @@ class Threads:
             return item.thread
         raise Conflicted
 
+    async def settled(self, customer_id: str) -> Thread:
+        """Return the thread once all that it has caused so far can be read."""
+        item = (await self.store.load([customer_id]))[customer_id]
+        await self._drain_if_possible(item)
+        return item.thread
+
     async def _drain_if_possible(self, item: Loaded) -> None:
         try:
             await self.store.drain([item])
@@ -227,11 +251,12 @@ class Threads:
     async def tick(self, due: Sequence[Loaded]) -> int:
         """Fire the timers of these threads; returns how many threads changed."""
         now = self.clock()
+        numbered = await self._numbered(due)
         for item in due:
             cause = ids.derive("timer", item.thread.customer_id, item.thread.version)
             draft = Draft(item.thread, cause, cause, now, item.thread.customer_id)
             try:
-                tick(draft, self.inboxes)
+                tick(draft, self.inboxes, numbered)
             except Exception as error:  # noqa: BLE001  (one thread must not stop the clock of all)
                 log.error("timer_failed", error=type(error).__name__, exc_info=error)
             else:
@@ -241,6 +266,16 @@ class Threads:
         saved = [item for item in changed if item.thread.customer_id not in lost]
         await self.store.drain(saved)
         return len(saved)
+
+    async def _numbered(self, due: Sequence[Loaded]) -> dict[str, Numbered]:
+        wishing = [item for item in due if item.thread.ticket_wishes]
+        if not wishing:
+            return {}
+        # the Conversations are read as these threads left them
+        await asyncio.gather(*(self._drain_if_possible(item) for item in wishing if item.pending))
+        return await self.store.numbered(
+            [wish.conversation_id for item in wishing for wish in item.thread.ticket_wishes]
+        )
 
 
 def _home(record: Envelope) -> str:

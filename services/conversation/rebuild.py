@@ -31,7 +31,7 @@ PLAN = Plan(
     service="conversation",
     topics=(CONVERSATION_CHANGES,),
     rows_of=rows_of,
-    collections=("threads", "conversations", "timeline", "history"),
+    collections=("threads", "conversations", "timeline", "history", "tickets", "tasks"),
     in_flight=in_flight,
     ignored={"threads": frozenset({"outbox"})},
 )

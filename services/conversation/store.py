@@ -1,6 +1,6 @@
 """Threads, Conversations and timelines in MongoDB."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,9 @@ from services.conversation.domain.consent import Line
 from services.conversation.domain.draft import Caused, RowPatch, TimelineRow
 from services.conversation.domain.model import Conversation, Thread
 from services.conversation.domain.rules import Known
+from services.conversation.domain.tickets import Numbered
 from services.conversation.handlers import Loaded
+from services.conversation.kept import Kept, kept_rows, moved_rows
 
 _THREADS = TypeAdapter(Thread)
 _CONVERSATIONS = TypeAdapter(Conversation)
@@ -44,6 +46,7 @@ class Store:
         self.conversations = database["conversations"]
         self.timeline = database["timeline"]
         self.history = database[history_store.COLLECTION]
+        self.kept = Kept(database)
         self.outbox = Outbox(database, "threads", publisher)
 
     async def prepare(self) -> None:
@@ -77,9 +80,11 @@ class Store:
                 ),
                 IndexModel([("attachments.id", ASCENDING)], name="by_attachment", sparse=True),
                 search_store.INDEX,
+                IndexModel([("conversation_id", ASCENDING), *places], name="by_conversation"),
             ]
         )
         await self.history.create_indexes([history_store.INDEX])
+        await self.kept.prepare()
 
     # --- threads --------------------------------------------------------------------------------
 
@@ -188,6 +193,13 @@ class Store:
         )
         return [_loaded(document) async for document in found]
 
+    async def numbered(self, conversation_ids: Sequence[str]) -> dict[str, Numbered]:
+        """Return what the tickets of these Conversations need; see handlers.ThreadStore."""
+        numbers = await self.kept.numbers(conversation_ids)
+        found = self.conversations.find({"_id": {"$in": list(conversation_ids)}})
+        known = {document["_id"]: conversation_of(document) async for document in found}
+        return {one: Numbered(number, known.get(one)) for one, number in numbers.items()}
+
     # --- conversations --------------------------------------------------------------------------
 
     async def conversation(self, conversation_id: str) -> Conversation | None:
@@ -198,6 +210,11 @@ class Store:
     async def homes(self, customer_id: str) -> tuple[str, ...]:
         """Return the Customers for whom this one's thread stands, the one whose thread it is first."""
         return (await self.load([customer_id]))[customer_id].thread.homes
+
+    async def customers_of(self, homes: Collection[str]) -> dict[str, str]:
+        """Return who stands for these Customers today."""
+        loaded = await self.load(list(set(homes)))
+        return {home: item.thread.customer_id for home, item in loaded.items()}
 
     async def with_customers(self, conversations: Sequence[Conversation]) -> list[Conversation]:
         """Return Conversations as those of whoever stands for their Customer today."""
@@ -338,6 +355,8 @@ def _save(
     }
     conversations = _conversations(item, version, now)
     effects = [
+        *(row for kept in item.kept.values() for row in kept_rows(kept, version, now)),
+        *(row for each in item.conversations.values() for row in moved_rows(each, version, now)),
         *history_store.rows(thread.customer_id, item.moments, version, now),
         *(_effect(caused, thread.customer_id, now) for caused in item.caused),
     ]

@@ -25,13 +25,20 @@ _ERA = datetime(1990, 1, 1, tzinfo=UTC)
 
 
 async def page(
-    timeline: Collection, homes: Sequence[str], latest: datetime | None, limit: int, cursor: str | None
+    timeline: Collection,
+    homes: Sequence[str],
+    latest: datetime | None,
+    limit: int,
+    cursor: str | None,
+    *,
+    conversation: str | None = None,
 ) -> tuple[list[Document], str | None]:
     """Return the newest `limit` items behind `cursor`, and the cursor of the next page.
 
     `latest` is about when the Customer was last active: there the search for the first page begins.
-    Raises Problem 422 for a cursor that is not ours.
+    `conversation`: only its items. Raises Problem 422 for a cursor that is not ours.
     """
+    only: Document = {} if conversation is None else {"conversation_id": conversation}
     wanted = limit + 1
     rows: list[Document] = []
     upper: Document = {}
@@ -43,13 +50,15 @@ async def page(
             raise invalid("cursor", "is not one of ours; use a `next_cursor` as it was given")
         *tied, _ = seek(ORDER, place, DESCENDING)
         for condition in tied:
-            rows += await _of(timeline, homes, condition, wanted - len(rows))
+            rows += await _of(timeline, homes, {**only, **condition}, wanted - len(rows))
         upper = {"$lt": begin}
     reach = _SHORTEST
     while len(rows) < wanted:
         end = None if begin is None or reach > _LONGEST or begin < _ERA else begin - reach
         stretch = {**upper, **(since(end) if end is not None else {})}
-        found = await _of(timeline, homes, {"at": stretch} if stretch else {}, wanted - len(rows))
+        found = await _of(
+            timeline, homes, {**only, **({"at": stretch} if stretch else {})}, wanted - len(rows)
+        )
         rows += found
         if end is None:
             break

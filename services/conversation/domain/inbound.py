@@ -18,8 +18,9 @@ from schemas.inbound import MessageIdentified
 from services.chassis.inboxes import Inbox, inbox_of
 from services.conversation.domain import consent, mails, routing, window
 from services.conversation.domain.draft import Draft
-from services.conversation.domain.model import Contact, Conversation, Route, Routing
+from services.conversation.domain.model import Contact, Conversation, Route
 from services.conversation.domain.noise import Weight, weigh
+from services.conversation.domain.routed import Routing
 from services.conversation.domain.table import ON_GREETING, ON_MESSAGE, ON_NOISE, Inbound
 
 LATE_SECONDS = 1.0
