@@ -1,6 +1,6 @@
 # All set-up happens by itself: `make up` and `make test` need Python 3.11+, its venv module, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help up test check integration faults observability deploy-check image-steps fuzz bench demo send token deadletters accounts schemas settings dashboards manifests format clean
+.PHONY: help up test check integration faults observability deploy-check image-steps fuzz bench demo send token deadletters rebuild accounts schemas settings dashboards manifests format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -55,6 +55,9 @@ demo: $(LOCAL_READY) ## play a recorded day and show what became of it (ARGS=--d
 
 deadletters: $(RUNTIME) ## list, show, retry or drop what no service could handle (ARGS="list", KAFKA_BOOTSTRAP_SERVERS)
 	@exec $(BIN)/python -m services.chassis.deadletters $(ARGS)
+
+rebuild: $(RUNTIME) ## make a store again from its topics and compare it with the live one (SERVICE=conversation|identity, ARGS="--into DATABASE")
+	@exec $(BIN)/python -m services.$(SERVICE).rebuild $(ARGS)
 
 accounts: $(RUNTIME) ## ask the providers whether our accounts work (ARGS="twilio-sms/main", ACCOUNTS_FILE)
 	@exec $(BIN)/python -m services.notifier.accounts check $(ARGS)

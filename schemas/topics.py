@@ -6,7 +6,18 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from schemas import audit, conversations, customers, deadletters, hooks, inbound, outbound, routing, signals
+from schemas import (
+    audit,
+    changes,
+    conversations,
+    customers,
+    deadletters,
+    hooks,
+    inbound,
+    outbound,
+    routing,
+    signals,
+)
 from schemas.envelope import Envelope
 
 PARTITIONS = 12
@@ -99,6 +110,9 @@ CHATS_SIGNALS = Topic(
     retention=timedelta(days=1),
     dead_letter=None,
 )
+CONVERSATION_CHANGES = Topic(
+    "conversation.changes", "Customer", changes.ThreadSaved, ("conversation",), (), dead_letter=None
+)
 AUDIT_ENTRIES = Topic(
     "audit.entries", "Customer", audit.AuditEntry, ("identity", "conversation"), ("identity",)
 )
@@ -126,6 +140,7 @@ TOPICS: tuple[Topic, ...] = (
     AGENTS_EVENTS,
     WEBHOOKS_EVENTS,
     CHATS_SIGNALS,
+    CONVERSATION_CHANGES,
     AUDIT_ENTRIES,
     DEADLETTERS,
 )

@@ -102,7 +102,7 @@ class Outbox:
         if not pending:
             return
         effects = [effect for of_owner in pending.values() for effect in of_owner]
-        await self._write([effect for effect in effects if isinstance(effect, Row)])
+        await write(self._database, [effect for effect in effects if isinstance(effect, Row)])
         publishes = [effect for effect in effects if isinstance(effect, Publish)]
         await self._set_aside([effect for effect in publishes if len(effect.value) > MAX_RECORD_BYTES])
         await self._publisher.publish(
@@ -136,16 +136,6 @@ class Outbox:
             [UpdateOne({"_id": one.id}, {"$setOnInsert": to_document(one)}, upsert=True) for one in effects],
         )
 
-    async def _write(self, rows: Sequence[Row]) -> None:
-        together: dict[tuple[int, str], list[Row]] = {}
-        for row in _latest(rows):
-            together.setdefault((row.wave, row.collection), []).append(row)
-        for (_, name), of_collection in sorted(together.items(), key=lambda each: each[0]):
-            lost = await bulk(self._database[name], [_operation(row) for row in of_collection])
-            # whoever wrote the same row in between may have had an older one
-            again = [of_collection[index] for index in sorted(lost) if of_collection[index].how == "replace"]
-            await bulk(self._database[name], [_operation(row) for row in again])
-
     async def observe(self) -> None:
         """Measure the age of the oldest effect that is still pending."""
         oldest = await self._collection.find_one(
@@ -161,6 +151,21 @@ class Outbox:
     async def prepare(self) -> None:
         """Create the index that finds documents with effects pending."""
         await self._collection.create_index([("outbox.at", 1)], sparse=True, name="outbox_waiting")
+
+
+async def write(database: Database, rows: Sequence[Row]) -> None:
+    """Write rows, given in the order of their changes: one round trip for each wave and collection."""
+    together: dict[tuple[int, str], list[Row]] = {}
+    for row in _latest(rows):
+        together.setdefault((row.wave, row.collection), []).append(row)
+    for (_, name), of_collection in sorted(together.items(), key=lambda each: each[0]):
+        # patches of one document set different fields: an older one must not come too late
+        ordered = all(row.how == "patch" for row in of_collection)
+        operations = [_operation(row) for row in of_collection]
+        lost = await bulk(database[name], operations, ordered=ordered)
+        # whoever wrote the same row in between may have had an older one
+        again = [of_collection[index] for index in sorted(lost) if of_collection[index].how == "replace"]
+        await bulk(database[name], [_operation(row) for row in again])
 
 
 def _latest(rows: Sequence[Row]) -> list[Row]:

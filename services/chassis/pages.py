@@ -33,29 +33,33 @@ async def page(
     for a cursor that is not ours.
     """
     direction = -1 if newest_first else 1
-    if cursor is not None:
-        query = {"$and": [query, _behind(order, read_cursor(cursor, len(order)), direction)]}
-    found = collection.find(
-        query,
-        dict.fromkeys(without, 0) or None,
-        sort=[(name, direction) for name in order],
-        limit=limit + 1,
-    )
-    rows = [row async for row in found]
+    stretches = [Document()] if cursor is None else seek(order, read_cursor(cursor, len(order)), direction)
+    rows: list[Document] = []
+    for stretch in stretches:
+        found = collection.find(
+            {**query, **stretch} if query.keys().isdisjoint(stretch) else {"$and": [query, stretch]},
+            dict.fromkeys(without, 0) or None,
+            sort=[(name, direction) for name in order],
+            limit=limit + 1 - len(rows),
+        )
+        rows += [row async for row in found]
+        if len(rows) > limit:
+            break
     shown = rows[:limit]
     last = make_cursor([shown[-1][name] for name in order]) if len(rows) > limit else None
     return {"items": [view(row) for row in shown], "next_cursor": last}
 
 
-def _behind(order: Sequence[str], place: Sequence[Any], direction: int) -> Document:
-    """Return the condition of everything behind `place`."""
+def seek(order: Sequence[str], place: Sequence[Any], direction: int) -> list[Document]:
+    """Return the conditions of what is behind `place`, the nearest first.
+
+    Each is one stretch of an index in that order; together, by `$or`, they would be a search through it.
+    """
     behind = "$lt" if direction < 0 else "$gt"
-    alternatives = [
+    return [
         {**dict(zip(order[:number], place, strict=False)), order[number]: {behind: place[number]}}
-        for number in range(len(order))
+        for number in reversed(range(len(order)))
     ]
-    # the first says it for the index alone; the alternatives say the rest
-    return {order[0]: {behind + "e": place[0]}, "$or": alternatives}
 
 
 def make_cursor(place: Sequence[Any]) -> str:

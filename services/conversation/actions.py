@@ -6,6 +6,8 @@ _CONVERSATION, _CUSTOMER = "/v1/conversations/{conversation_id}", "/v1/customers
 ACTIONS: Actions = {
     ("GET", _CONVERSATION): Action("conversation.viewed"),
     ("GET", f"{_CUSTOMER}/timeline"): Action("timeline.viewed"),
+    ("GET", f"{_CONVERSATION}/history"): Action("conversation.viewed"),
+    ("GET", "/v1/search"): Action("search"),
     ("GET", "/v1/attachments/{attachment_id}"): Action("attachment.viewed", ("attachment_id",)),
     ("POST", f"{_CUSTOMER}/messages"): Action("message"),
     ("POST", f"{_CONVERSATION}/contacts/{{contact_id}}/end"): Action("end_contact", ("contact_id",)),

@@ -35,9 +35,10 @@ from services.conversation.inputs import (
 from services.conversation.permission import Reply
 from services.conversation.signals import Signals
 from services.conversation.store import Store, any_of, conversation_of
+from services.conversation.timeline_store import ORDER
+from services.conversation.timeline_store import page as timeline_page
 from services.conversation.views import conversation_view, timeline_view, visitor_view
 
-TIMELINE_ORDER = ("at", "seq", "_id")
 Run = Callable[[UUID], Awaitable[Answer]]
 
 
@@ -109,10 +110,12 @@ def _reads(parts: Parts) -> APIRouter:
         cursor: str | None = None,
     ) -> dict[str, Any]:
         """Show all items of a Customer, or those of one Conversation."""
-        query = {"home": any_of(await parts.access.customer(caller, customer_id))}
-        if conversation is not None:
-            query["conversation_id"] = conversation
-        found = await page(store.timeline, query, TIMELINE_ORDER, limit, cursor, timeline_view)
+        homes = await parts.access.customer(caller, customer_id)
+        latest = await store.latest(customer_id)
+        rows, following = await timeline_page(
+            store.timeline, homes, latest, limit, cursor, conversation=conversation
+        )
+        found = {"items": [timeline_view(row) for row in rows], "next_cursor": following}
         return await parts.files.described(found)
 
     @router.get("/v1/webchat/{account}/messages")
@@ -122,7 +125,7 @@ def _reads(parts: Parts) -> APIRouter:
         if visitor.account != account:
             raise Problem(403, "Forbidden", f"the token is for the widget {visitor.account}")
         own = {"account": account, "address": visitor.visitor_id, "channel": "chat"}
-        found = await page(store.timeline, own, TIMELINE_ORDER, limit, cursor, visitor_view)
+        found = await page(store.timeline, own, ORDER, limit, cursor, visitor_view)
         return await parts.files.described(found)
 
     return router
@@ -309,8 +312,6 @@ def _labels(parts: Parts) -> APIRouter:
 
 
 _LATER = {
-    ("GET", "/v1/conversations/{_id}/history"): "the history of a Conversation",
-    ("GET", "/v1/search"): "search",
     ("GET", "/v1/reports/summary"): "the summary report",
 }
 

@@ -25,11 +25,13 @@ from services.conversation.domain.timers import next_due
 from services.conversation.files import Files
 from services.conversation.files import routes as file_routes
 from services.conversation.handlers import Threads
+from services.conversation.history_api import routes as history_routes
 from services.conversation.loops import count_current, fire_timers, follow_rules, sweep_outboxes
 from services.conversation.merges import Merges
 from services.conversation.past import Past
 from services.conversation.rules_api import routes as rule_routes
 from services.conversation.rules_file import RulesFile
+from services.conversation.search_api import routes as search_routes
 from services.conversation.settings import ConversationSettings
 from services.conversation.signals import Signals
 from services.conversation.store import Store
@@ -72,6 +74,8 @@ def build_app(
     router.include_router(file_routes(files, once, settings, clock))
     past = Past(store.conversations, store.timeline)
     router.include_router(rule_routes(rules, inboxes, past, settings.dry_run_seconds, clock))
+    router.include_router(history_routes(store, access))
+    router.include_router(search_routes(store, access, files))
     router.include_router(ticket_routes(Tickets(store, threads, access), once))
     tasks = Tasks(store, threads, access, settings.decision_wait_seconds)
     router.include_router(task_routes(tasks, once))

@@ -17,6 +17,7 @@ from services.chassis.inboxes import Inbox
 from services.chassis.logging import log
 from services.conversation.domain.draft import Caused, Draft, RowPatch, TimelineRow
 from services.conversation.domain.model import KEPT_COMMANDS, Conversation, Thread
+from services.conversation.domain.moments import Moment, moment
 from services.conversation.domain.rules import (
     ForgottenCallError,
     Inboxes,
@@ -48,6 +49,10 @@ class Loaded:
     conversations: dict[str, Conversation] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     """`status_seq` of timeline rows that are in the outbox only."""
+    moments: list[Moment] = field(default_factory=list)
+    """What Conversations were after each change."""
+    homes: dict[str, str] = field(default_factory=dict)
+    """Of timeline rows that are patched: their home."""
     effects: Sequence[Any] = ()
     """What the last save put into the outbox; the store's own form."""
     kept: dict[str, Ticket | Task] = field(default_factory=dict)
@@ -65,11 +70,14 @@ class Loaded:
         for conversation in (*draft.displaced, draft.thread.current):
             if conversation is not None and conversation is not before:
                 self.conversations[conversation.id] = conversation
+                known = before if before is not None and before.id == conversation.id else None
+                self.moments.append(moment(known, conversation, draft.now))
         for item in draft.caused:
             if isinstance(item, TimelineRow):
                 self.rows[item.id] = item.fields.get("status_seq", 0)
             elif isinstance(item, RowPatch):
                 self.rows[item.id] = item.status_seq
+                self.homes[item.id] = draft.home
 
     @property
     def changed(self) -> bool:
@@ -134,6 +142,11 @@ class Threads:
 
     def _rule(self, draft: Draft, before: Thread, *, ticking: bool = False) -> None:
         run(draft, before, self.rules(), Means(self.inboxes), ticking=ticking)
+
+    def is_due(self, item: Loaded, by: datetime) -> bool:
+        """Tell whether a timer of the thread is due by then."""
+        due = self.due(item.thread)
+        return due is not None and due <= by
 
     # --- from Kafka -----------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Timers, and effects that were left over: done by the replica that owns the Customer's partition."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from services.chassis.clock import Clock
@@ -11,6 +12,10 @@ from services.conversation.rules_file import RulesFile
 from services.conversation.settings import ConversationSettings
 from services.conversation.store import Store
 
+MOST_DUE = 20_000
+"""Customers named by one look for due timers."""
+AT_ONCE = 2
+"""Batches under way at a time: while the database writes one, the next is decided."""
 _FRESH = timedelta(seconds=1)
 _SETTLED = timedelta(minutes=10)
 
@@ -25,20 +30,45 @@ def fire_timers(
     """
 
     async def round_() -> None:
-        while True:
-            now = threads.clock()
-            bounds = {
-                partition: min(now, caught_up)
-                for partition in stage().assignment.owned
-                if (caught_up := stage().assignment.caught_up_to(partition)) is not None
-            }
-            due = await store.due(level(bounds, now), settings.timer_batch)
-            changed = await threads.tick(due)
-            metrics.TIMERS.inc(changed)
-            if len(due) < settings.timer_batch or not changed:
-                return
+        now = threads.clock()
+        bounds = {
+            partition: min(now, caught_up)
+            for partition in stage().assignment.owned
+            if (caught_up := stage().assignment.caught_up_to(partition)) is not None
+        }
+        await fire(threads, store, level(bounds, now), settings.timer_batch)
 
     return round_
+
+
+async def fire(threads: Threads, store: Store, bounds: Mapping[int, datetime], batch: int) -> None:
+    """Fire what is due in each partition by its bound: all that is found at once, `batch` at a time.
+
+    What another replica has fired meanwhile is not due any more when it is loaded, or lost when it is saved.
+    """
+
+    async def some(due: Mapping[str, datetime]) -> int:
+        loaded = await store.load(list(due))
+        return await threads.tick([item for name, item in loaded.items() if threads.is_due(item, due[name])])
+
+    while True:
+        due = list((await store.due(bounds, MOST_DUE)).items())
+        parts = [dict(due[start : start + batch]) for start in range(0, len(due), batch)]
+        changed = 0
+        for turn in range(0, len(parts), AT_ONCE):
+            changed += sum(await _all([some(part) for part in parts[turn : turn + AT_ONCE]]))
+        metrics.TIMERS.inc(changed)
+        if len(due) < MOST_DUE or not changed:
+            return
+
+
+async def _all(work: Sequence[Awaitable[int]]) -> list[int]:
+    """Do it at the same time; one that fails raises when all have ended."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if isinstance(result, int)]
 
 
 def count_current(store: Store) -> Callable[[], Awaitable[None]]:

@@ -9,16 +9,18 @@ from pydantic import TypeAdapter
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import PyMongoError
 
+from schemas.changes import ThreadSaved
 from schemas.common import Channel, Identifier
 from schemas.conversations import ConversationEvent, Status
 from schemas.envelope import Envelope
 from schemas.outbound import MessageSend
-from schemas.topics import CONVERSATIONS_EVENTS, MESSAGES_OUTBOUND, ROUTING_COMMANDS
+from schemas.topics import CONVERSATION_CHANGES, CONVERSATIONS_EVENTS, MESSAGES_OUTBOUND, ROUTING_COMMANDS
 from services.chassis import metrics
 from services.chassis.broker import Publisher, partition_of
 from services.chassis.clock import Clock, utc_now
 from services.chassis.mongo import Database, Document, bulk, lost_race
 from services.chassis.outbox import Effect, Outbox, Publish, Row, from_document, to_document
+from services.conversation import changes, history_store, search_store
 from services.conversation.domain.consent import Line
 from services.conversation.domain.draft import Caused, RowPatch, TimelineRow
 from services.conversation.domain.model import Conversation, Thread
@@ -48,6 +50,7 @@ class Store:
         self._settled = database["settled"]
         self.conversations = database["conversations"]
         self.timeline = database["timeline"]
+        self.history = database[history_store.COLLECTION]
         self.kept = Kept(database)
         self.outbox = Outbox(database, "threads", publisher)
 
@@ -82,9 +85,11 @@ class Store:
                     partialFilterExpression={"channel": "chat"},
                 ),
                 IndexModel([("attachments.id", ASCENDING)], name="by_attachment", sparse=True),
+                search_store.INDEX,
                 IndexModel([("conversation_id", ASCENDING), *places], name="by_conversation"),
             ]
         )
+        await self.history.create_indexes([history_store.INDEX])
         await self.kept.prepare()
 
     # --- threads --------------------------------------------------------------------------------
@@ -122,9 +127,8 @@ class Store:
     ) -> frozenset[str]:
         """Save each thread with its effects in one write; return the Customers lost to others."""
         now = self._clock()
-        for item in changed:
-            item.effects = _effects(item, item.thread.version + 1, now)
-        lost = await bulk(self._threads, [_save(item, next_due(item.thread)) for item in changed])
+        writes = [_save(item, next_due(item.thread), now, item.thread.version + 1) for item in changed]
+        lost = await bulk(self._threads, writes)
         if lost:
             metrics.CONFLICTS.labels("threads").inc(len(lost))
         return frozenset(changed[index].thread.customer_id for index in lost)
@@ -141,15 +145,11 @@ class Store:
             for item in changed
             for conversation in sorted(item.conversations.values(), key=_closed_first)
         ]
-        for item in changed:
-            moved = [row for each in item.conversations.values() for row in moved_rows(each, version, now)]
-            told = [_effect(caused, item.thread.customer_id, now) for caused in item.caused]
-            item.effects = [*moved, *told]
+        saves = [_save(item, next_due(item.thread), now, version, beside=True) for item in changed]
         try:
             async with self._client.start_session() as session, await session.start_transaction():
-                for item in changed:
-                    saved = _save(item, next_due(item.thread), version)
-                    await self._threads.bulk_write([saved], session=session)
+                for save in saves:
+                    await self._threads.bulk_write([save], session=session)
                 for row in rows:
                     await self.conversations.bulk_write([row], session=session)
         except PyMongoError as error:
@@ -168,22 +168,24 @@ class Store:
                 waiting[document["_id"]] = [from_document(entry) for entry in document.get("outbox", ())]
         await self.outbox.drain(waiting)
 
-    async def due(self, partitions: Mapping[int, datetime], limit: int) -> list[Loaded]:
-        """Return threads with a timer due in their partition by the given time.
+    async def due(self, partitions: Mapping[int, datetime], limit: int) -> dict[str, datetime]:
+        """Return Customers with a timer due in their partition by the given time, each with that time.
 
-        One query for all partitions of the same time: give them one where you can.
+        Only who they are: `load` gives the threads, in batches of any size, and a server that looks at all
+        that is due looks once. One query for all partitions of the same time: give them one where you can.
         """
         together: dict[datetime, list[int]] = {}
         for partition, by in partitions.items():
             together.setdefault(by, []).append(partition)
-        due: list[Loaded] = []
+        due: dict[str, datetime] = {}
         for by, of_time in sorted(together.items()):
             found = self._threads.find(
                 {"next_due": {"$lte": by}, "partition": {"$in": of_time}},
+                {"_id": 1},
                 sort=[("next_due", ASCENDING)],
                 limit=limit - len(due),
             )
-            due += [_loaded(document) async for document in found]
+            due.update({document["_id"]: by async for document in found})
             if len(due) == limit:
                 break
         return due
@@ -253,11 +255,35 @@ class Store:
         return await self.timeline.find_one({"attachments.id": attachment_id}, fields)
 
     async def has_conversation(self, homes: Sequence[str], inboxes: Sequence[str] | None) -> bool:
-        """Return whether the Customer has or had a Conversation, in one of `inboxes` if these are given."""
+        """Return whether the Customer has or had a Conversation, in one of `inboxes` if these are given.
+
+        The newest one mostly tells, whatever else there was.
+        """
+        thread = await self._threads.find_one({"_id": homes[0]}, {"state.current.inbox": 1})
+        newest = ((thread or {}).get("state") or {}).get("current")
+        if newest is not None and (inboxes is None or newest["inbox"] in inboxes):
+            return True
         query: Document = {"home": any_of(homes)}
         if inboxes is not None:
             query["inbox"] = {"$in": list(inboxes)}
         return await self.conversations.find_one(query, {"_id": 1}) is not None
+
+    async def latest(self, customer_id: str) -> datetime | None:
+        """Return about when something last happened in the thread; None where nothing did."""
+        fields = {"state.current.updated_at": 1, "state.last_at": 1}
+        found = await self._threads.find_one({"_id": customer_id}, fields)
+        state = found["state"] if found else {}
+        moments = [(state.get("current") or {}).get("updated_at"), state.get("last_at")]
+        return max((datetime.fromisoformat(each) for each in moments if each), default=None)
+
+    async def inboxes_of(self, conversation_ids: Sequence[str]) -> dict[str, str]:
+        """Return in which Inbox each of these Conversations is."""
+        found = self.conversations.find({"_id": {"$in": list(conversation_ids)}}, {"inbox": 1})
+        return {document["_id"]: document["inbox"] async for document in found}
+
+    async def survivors(self, homes: Sequence[str]) -> dict[str, str]:
+        """Return who stands for each of these homes."""
+        return {home: item.thread.customer_id for home, item in (await self.load(homes)).items()}
 
     async def current(self) -> dict[Status, int]:
         """Return how many Conversations are in each status but `closed`, counted in the index of it."""
@@ -349,9 +375,14 @@ def _operation(document: Document) -> ReplaceOne[Document]:
     return ReplaceOne({"_id": document["_id"]}, document, upsert=True)
 
 
-def _save(item: Loaded, due: datetime | None, version: int | None = None) -> UpdateOne:
+def _save(
+    item: Loaded, due: datetime | None, now: datetime, version: int, *, beside: bool = False
+) -> UpdateOne:
+    """Give the item its effects, and return the one write of both.
+
+    `beside`: its Conversations are written in the same transaction, not from the outbox.
+    """
     thread = item.thread
-    version = version or thread.version + 1
     state = _THREADS.dump_python(thread, mode="json", exclude={"version", "seq"})
     fields: Document = {
         "state": state,
@@ -359,6 +390,20 @@ def _save(item: Loaded, due: datetime | None, version: int | None = None) -> Upd
         "seq": thread.seq,
         "partition": partition_of(thread.customer_id),
     }
+    conversations = _conversations(item, version, now)
+    effects = [
+        *(row for kept in item.kept.values() for row in kept_rows(kept, version, now)),
+        *(row for each in item.conversations.values() for row in moved_rows(each, version, now)),
+        *history_store.rows(thread.customer_id, item.moments, version, now),
+        *(_effect(caused, thread.customer_id, now) for caused in item.caused),
+    ]
+    rows = [*conversations, *(effect for effect in effects if isinstance(effect, Row))]
+    records = changes.saved(item, version, state, due, rows, now)
+    item.effects = [
+        *(() if beside else conversations),
+        *effects,
+        *(_publish(record, thread.customer_id, now) for record in records),
+    ]
     update: Document = {
         "$set": fields,
         "$push": {"outbox": {"$each": [to_document(effect) for effect in item.effects]}},
@@ -371,8 +416,8 @@ def _save(item: Loaded, due: datetime | None, version: int | None = None) -> Upd
     return UpdateOne({"_id": thread.customer_id, "version": thread.version}, update, upsert=True)
 
 
-def _effects(item: Loaded, version: int, now: datetime) -> list[Effect]:
-    rows: list[Effect] = [
+def _conversations(item: Loaded, version: int, now: datetime) -> list[Row]:
+    return [
         Row(
             id=f"conversation:{conversation.id}:{version}",
             at=now,
@@ -384,16 +429,14 @@ def _effects(item: Loaded, version: int, now: datetime) -> list[Effect]:
         )
         for conversation in item.conversations.values()
     ]
-    rows += [row for kept in item.kept.values() for row in kept_rows(kept, version, now)]
-    rows += [row for each in item.conversations.values() for row in moved_rows(each, version, now)]
-    return rows + [_effect(caused, item.thread.customer_id, now) for caused in item.caused]
 
 
 def _effect(caused: Caused, customer_id: str, now: datetime) -> Effect:
     match caused:
         case TimelineRow():
             # after the Conversation: who sees an item must find the Conversation it names
-            return Row(id=f"row:{caused.id}", at=now, collection="timeline", document=_row(caused), wave=2)
+            document = search_store.with_words(_row(caused))
+            return Row(id=f"row:{caused.id}", at=now, collection="timeline", document=document, wave=2)
         case RowPatch():
             document = {
                 "_id": caused.id,
@@ -405,7 +448,7 @@ def _effect(caused: Caused, customer_id: str, now: datetime) -> Effect:
                 id=f"patch:{caused.id}:{caused.status_seq}",
                 at=now,
                 collection="timeline",
-                document=document,
+                document=search_store.with_words(document),
                 how="patch",
                 guard="status_seq",
                 wave=3,
@@ -420,6 +463,8 @@ def _publish(record: Envelope, customer_id: str, now: datetime) -> Publish:
             topic, key = CONVERSATIONS_EVENTS, customer_id
         case MessageSend():
             topic, key = MESSAGES_OUTBOUND, customer_id
+        case ThreadSaved():
+            topic, key = CONVERSATION_CHANGES, customer_id
         case _:
             command: Any = record
             topic, key = ROUTING_COMMANDS, command.data.pool

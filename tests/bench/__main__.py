@@ -13,7 +13,20 @@ import typer
 import uvloop
 
 from services.chassis import logging
-from tests.bench import backlog, growth, ingest, latency, parse, pipeline, report, router, stage
+from tests.bench import (
+    attach,
+    backlog,
+    growth,
+    ingest,
+    latency,
+    parse,
+    pipeline,
+    report,
+    router,
+    stage,
+    timeline,
+    timers,
+)
 from tests.bench.figures import Figure
 from tests.bench.setup import Scale, Setup, surroundings
 
@@ -36,6 +49,9 @@ BENCHES = {
     "latency": Bench(latency.run),
     "backlog": Bench(backlog.run),
     "growth": Bench(growth.run),
+    "attach": Bench(attach.run, kafka=False),
+    "timers": Bench(timers.run, kafka=False),
+    "timeline": Bench(timeline.run, kafka=False),
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from schemas.common import Channel
-from schemas.topics import CHATS_SIGNALS, CONVERSATIONS_EVENTS, ROUTING_DECISIONS
+from schemas.topics import CHATS_SIGNALS, CONVERSATION_CHANGES, CONVERSATIONS_EVENTS, ROUTING_DECISIONS
 from services.chassis.accounts import Accounts
 from services.chassis.attachments import Attachments
 from services.chassis.delivery import HANDLED, BatchHandler, Consumer, Delivery, Outcome
@@ -77,7 +77,7 @@ class Bench:
     commands: Mapping[str, Callable[[], Awaitable[object]]] = field(default_factory=dict)
     """What people do between records: steps of a situation."""
     hidden: frozenset[str] = frozenset()
-    """Collections, and fields of documents, that are no effect by themselves: a service's own memory."""
+    """Collections, fields of documents, and topics that are no effect by themselves: a service's memory."""
     shown: Callable[[], Awaitable[list[str]]] | None = None
     """What was shown besides records and documents."""
 
@@ -147,7 +147,7 @@ def conversation(database: Database, log: Log) -> Bench:
                 lambda draft: lifecycle.transfer_to_inbox(draft, INBOXES["sales"], by="lea"),
             ),
         },
-        hidden=frozenset({"threads", "state", "counters"}),
+        hidden=frozenset({"threads", "state", "counters", CONVERSATION_CHANGES.name}),
     )
 
 

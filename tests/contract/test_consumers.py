@@ -66,7 +66,9 @@ class Replay:
 
     async def effects(self) -> dict[str, Any]:
         return {
-            "published": [_published(record) for record in self.log.records],
+            "published": [
+                _published(record) for record in self.log.records if record.topic not in self.bench.hidden
+            ],
             **(
                 {"shown": [json.loads(item) for item in await self.bench.shown()]} if self.bench.shown else {}
             ),

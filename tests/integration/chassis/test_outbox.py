@@ -112,11 +112,13 @@ async def test_a_newer_state_is_not_lost_to_an_older_one_written_in_between(
 ) -> None:
     lost = []
 
-    async def losing_once(collection: Collection, operations: Sequence[object]) -> frozenset[int]:
+    async def losing_once(
+        collection: Collection, operations: Sequence[object], **how: bool
+    ) -> frozenset[int]:
         if collection.name == "rows" and operations and not lost:
             lost.append(await collection.insert_one({"_id": 1, "seq": 1}))  # another replica's
             return frozenset({0})
-        return await bulk(collection, operations)
+        return await bulk(collection, operations, **how)
 
     monkeypatch.setattr(outbox, "bulk", losing_once)
     row = Row("r2", utc_now(), "rows", {"_id": 1, "seq": 2}, how="replace")

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from schemas import ids
+from schemas.changes import ThreadSaved
 from schemas.conversations import Status
 from schemas.customers import CustomerMerged, CustomerSplit, MergeData
 from schemas.inbound import MessageIdentified
@@ -26,8 +28,10 @@ from schemas.routing import RoutingUnassigned, UnassignData
 from services.chassis.auth import Principal, Role
 from services.chassis.delivery import Delivery
 from services.chassis.mongo import Database, connect
+from services.chassis.outbox import write
 from services.chassis.problems import Problem
 from services.chassis.settings import Settings
+from services.conversation import changes
 from services.conversation.addresses import Addresses
 from services.conversation.commands import Commands
 from services.conversation.domain import lifecycle
@@ -38,6 +42,7 @@ from services.conversation.domain.timers import next_due
 from services.conversation.handlers import Threads
 from services.conversation.merges import Merges
 from services.conversation.permission import Reply
+from services.conversation.rebuild import PLAN
 from services.conversation.store import Store
 from services.conversation.wording import Wordings
 from tests import crash
@@ -237,8 +242,9 @@ class StoreMachine(RuleBasedStateMachine):
 
         async def fire(threads: Threads) -> None:
             store: Any = threads.store
-            due = await store.due(bounds, 50)
-            await threads.tick([item for item in due if item.thread.customer_id.startswith(self.mark)])
+            due = [customer for customer in await store.due(bounds, 50) if customer.startswith(self.mark)]
+            loaded = await store.load(due)
+            await threads.tick(list(loaded.values()))
 
         self.surviving(crash_at, fire)
 
@@ -262,6 +268,7 @@ class StoreMachine(RuleBasedStateMachine):
         for customer in customers:
             await self.check_customer(customer, events)
         await self.check_rooms(customers)
+        await self.check_log(customers)
 
     def records(self, topic: str) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
@@ -320,6 +327,23 @@ class StoreMachine(RuleBasedStateMachine):
                 assert given_back[name] >= asked[name], f"{name} is {status} and still asked for"
             else:
                 assert asked[name] > given_back[name], f"{name} is {status} and not asked for"
+
+    async def check_log(self, customers: list[str]) -> None:
+        """The changelog, read partition by partition, makes the store again."""
+        live = WORLD[0].database
+        again = live.client.get_database(f"{live.name}_again", codec_options=live.codec_options)
+        told = sorted(
+            self.records("conversation.changes").values(), key=itemgetter("customer_id"), reverse=True
+        )
+        for record in told:
+            await write(again, changes.rows_of(ThreadSaved.model_validate(record)))
+        for name in PLAN.collections:
+            query = {"_id" if name == "threads" else "home": {"$in": customers}}
+            found = [
+                {row["_id"]: row async for row in database[name].find(query, {"outbox": 0})}
+                for database in (live, again)
+            ]
+            assert found[0] == found[1], name
 
 
 @pytest.mark.timeout(240)

@@ -1,0 +1,40 @@
+"""`python -m services.conversation.rebuild`: the store made again from `conversation.changes`."""
+
+import sys
+
+from schemas.changes import ThreadSaved
+from schemas.envelope import Envelope
+from schemas.topics import CONVERSATION_CHANGES
+from services.chassis.likeness import Likeness
+from services.chassis.mongo import Database
+from services.chassis.outbox import Row
+from services.chassis.rebuilding import Plan, main
+from services.conversation import changes
+
+
+def rows_of(record: Envelope) -> list[Row]:
+    """Return what a record says is in the store."""
+    return changes.rows_of(record) if isinstance(record, ThreadSaved) else []
+
+
+async def in_flight(live: Database, found: Likeness) -> frozenset[str]:
+    """Return which documents a save wrote whose records wait in an outbox."""
+    waiting = live["threads"].find({"outbox.at": {"$exists": True}}, {"outbox": 1})
+    named = set[str]()
+    async for thread in waiting:
+        named.add(thread["_id"])
+        named.update(entry["document"]["_id"] for entry in thread.get("outbox", ()) if "document" in entry)
+    return frozenset(named & found.differing.keys())
+
+
+PLAN = Plan(
+    service="conversation",
+    topics=(CONVERSATION_CHANGES,),
+    rows_of=rows_of,
+    collections=("threads", "conversations", "timeline", "history", "tickets", "tasks"),
+    in_flight=in_flight,
+    ignored={"threads": frozenset({"outbox"})},
+)
+
+if __name__ == "__main__":
+    raise SystemExit(main(PLAN, sys.argv[1:]))
