@@ -37,6 +37,8 @@ class ConversationRef(Model):
     inbox: str
     status: Status
     agent: str | None = None
+    rule: str | None = None
+    """Name of the rule whose effect it is, where it is one."""
 
 
 class OpenedData(ConversationRef):
@@ -146,6 +148,9 @@ class NoteData(ConversationRef):
 
     note_id: UUID
     author: str
+    """Id of the Agent; `rule:<name>` where a rule wrote it."""
+    mentions: tuple[str, ...] = ()
+    """Ids of the Agents that the text names by `@id` and who may see the Conversation."""
 
 
 class NotePersonal(Personal):
@@ -193,6 +198,17 @@ class PriorityData(ConversationRef):
     """The new priority."""
 
     priority: Whole
+
+
+class RuleFiredData(ConversationRef):
+    """What a rule did; `rule` is its name."""
+
+    event: str
+    """What it fired at: `message`, `opened`, …"""
+    actions: tuple[str, ...]
+    """What was done, in this order: `topic`, `priority`, …"""
+    refused: dict[str, str] = Field(default_factory=dict)
+    """What was not done, each with why."""
 
 
 class DeliveryChangedData(ConversationRef):
@@ -353,6 +369,13 @@ class PriorityChanged(ConversationEvent):
     data: PriorityData
 
 
+class RuleFired(ConversationEvent):
+    """A rule fired; what it did stands in the events before."""
+
+    type: Literal["rule.fired"] = "rule.fired"
+    data: RuleFiredData
+
+
 class ConsentChanged(ConversationEvent):
     """The Customer opted out of messages of an account, or in again; with or without a Conversation."""
 
@@ -417,6 +440,7 @@ AnyConversationEvent = Annotated[
     | CallEnded
     | TopicsChanged
     | PriorityChanged
+    | RuleFired
     | ConsentChanged
     | TicketCreated
     | TicketChanged

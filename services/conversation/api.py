@@ -17,9 +17,11 @@ from services.chassis.problems import Problem, invalid, not_yet
 from services.conversation.access import Access
 from services.conversation.commands import Commands
 from services.conversation.domain import lifecycle
+from services.conversation.domain.mentions import named
 from services.conversation.domain.model import Conversation
 from services.conversation.domain.rules import Inboxes
 from services.conversation.domain.table import Action
+from services.conversation.domain.topics import normalised
 from services.conversation.files import Files
 from services.conversation.inputs import (
     CloseInput,
@@ -81,7 +83,8 @@ def _reads(parts: Parts) -> APIRouter:
         limit: Limit = 50,
         cursor: str | None = None,
     ) -> dict[str, Any]:
-        asked = {"status": status, "inbox": inbox, "agent": agent, "topics": topic}
+        within = None if topic is None else normalised(topic)
+        asked = {"status": status, "inbox": inbox, "agent": agent, "topics": within}
         query: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
         query["merged"] = {"$ne": True}
         if customer is not None:
@@ -163,8 +166,11 @@ def _words(parts: Parts) -> APIRouter:
     async def note(request: Request, caller: Agent, conversation_id: str, body: NoteInput) -> Response:
         async def run(command: UUID) -> Answer:
             found = await parts.access.conversation(caller, conversation_id)
-            written = await parts.commands.note(found, caller, command, body.text)
-            return Answer(201, {"id": str(written)})
+            mentions, unknown = await parts.access.mentioned(named(body.text), found.inbox)
+            written = await parts.commands.note(found, caller, command, body.text, mentions)
+            return Answer(
+                201, {"id": str(written), "mentions": list(mentions), "unknown_mentions": list(unknown)}
+            )
 
         return await parts.once.once(request, caller.subject, body.model_dump(mode="json"), run)
 
@@ -306,7 +312,6 @@ def _labels(parts: Parts) -> APIRouter:
 
 
 _LATER = {
-    ("POST", "/v1/rules/dry-run"): "a dry run of rules",
     ("GET", "/v1/reports/summary"): "the summary report",
 }
 

@@ -26,8 +26,11 @@ from services.conversation.files import Files
 from services.conversation.files import routes as file_routes
 from services.conversation.handlers import Threads
 from services.conversation.history_api import routes as history_routes
-from services.conversation.loops import count_current, fire_timers, sweep_outboxes
+from services.conversation.loops import count_current, fire_timers, follow_rules, sweep_outboxes
 from services.conversation.merges import Merges
+from services.conversation.past import Past
+from services.conversation.rules_api import routes as rule_routes
+from services.conversation.rules_file import RulesFile
 from services.conversation.search_api import routes as search_routes
 from services.conversation.settings import ConversationSettings
 from services.conversation.signals import Signals
@@ -49,7 +52,7 @@ def build_app(
     database: Database | None = None,
     clock: Clock = utc_now,
 ) -> FastAPI:
-    """Return the service's application. Raises AccountsError for an accounts file it cannot use."""
+    """Return the service's application. Raises AccountsError, BadRules for a file it cannot use."""
     settings = settings or ConversationSettings()
     publisher = publisher or KafkaPublisher(settings, NAME)
     database = database if database is not None else connect(settings, NAME)
@@ -57,8 +60,9 @@ def build_app(
     attachments = Attachments(shared, blob_store(settings, shared))
     inboxes = load_inboxes(settings.agents_file)
     wordings = Wordings(settings.accounts_file)
+    rules = RulesFile(settings.rules_file, inboxes)
     store = Store(database, publisher, clock)
-    threads = Threads(store, inboxes, next_due, clock)
+    threads = Threads(store, inboxes, next_due, clock, lambda: rules.rules)
     access = Access(store)
     files = Files(attachments, store, access)
     once = Once(database, clock)
@@ -70,6 +74,8 @@ def build_app(
     router.include_router(file_routes(files, once, settings, clock))
     router.include_router(history_routes(store, access))
     router.include_router(search_routes(store, access, files))
+    past = Past(store.conversations, store.timeline)
+    router.include_router(rule_routes(rules, inboxes, past, settings.dry_run_seconds, clock))
     router.include_router(ticket_routes(Tickets(store, threads, access), once))
     tasks = Tasks(store, threads, access, settings.decision_wait_seconds)
     router.include_router(task_routes(tasks, once))
@@ -96,6 +102,7 @@ def build_app(
             partial(every, 0.5, trail.publish, "audit"),
             partial(every, 15.0, count_current(store), "measures"),
             partial(every, settings.accounts_reload_seconds, wordings.look, "accounts"),
+            partial(every, settings.rules_reload_seconds, follow_rules(rules, store, clock), "rules"),
         ],
     )
     return build(service)

@@ -145,13 +145,27 @@ class Commands:
             human_agent=words.human_agent,
         )
 
-    async def note(self, conversation: Conversation, caller: Principal, command: UUID, text: str) -> UUID:
+    async def note(
+        self,
+        conversation: Conversation,
+        caller: Principal,
+        command: UUID,
+        text: str,
+        mentions: tuple[str, ...] = (),
+    ) -> UUID:
         """Write an internal note; returns its id. Closed Conversations take notes too."""
         note_id = ids.derive("note", command)
         metrics.COMMANDS.labels("note").inc()
 
         def decide(draft: Draft) -> None:
-            replies.note(draft, note_id=note_id, author=caller.subject, text=text, about=conversation)
+            replies.note(
+                draft,
+                note_id=note_id,
+                author=caller.subject,
+                text=text,
+                about=conversation,
+                mentions=mentions,
+            )
 
         await self._threads.command(conversation.customer_id, command, decide)
         return note_id

@@ -26,6 +26,10 @@ from services.conversation.domain.rules import (
     UnknownInboxError,
     UnknownMessageError,
 )
+from services.conversation.domain.ruling.acting import Means
+from services.conversation.domain.ruling.definition import NONE, Rules
+from services.conversation.domain.ruling.matching import next_due as rules_due
+from services.conversation.domain.ruling.run import run
 from services.conversation.domain.task import Task
 from services.conversation.domain.ticket import Ticket
 from services.conversation.domain.tickets import Numbered
@@ -123,11 +127,21 @@ class Threads:
     inboxes: Inboxes
     next_due: Callable[[Thread, Mapping[str, Inbox]], datetime | None]
     clock: Clock = utc_now
+    rules: Callable[[], Rules] = lambda: NONE
+    """The operator's rules as they are now."""
     _turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def due(self, thread: Thread) -> datetime | None:
         """Return when the thread next changes by itself."""
-        return self.next_due(thread, self.inboxes)
+        moments = (self.next_due(thread, self.inboxes), rules_due(thread.current, self.rules()))
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _is_later(self, thread: Thread, now: datetime) -> bool:
+        due = self.due(thread)
+        return due is None or due > now
+
+    def _rule(self, draft: Draft, before: Thread, *, ticking: bool = False) -> None:
+        run(draft, before, self.rules(), Means(self.inboxes), ticking=ticking)
 
     def is_due(self, item: Loaded, by: datetime) -> bool:
         """Tell whether a timer of the thread is due by then."""
@@ -182,6 +196,7 @@ class Threads:
                 return DUPLICATE
         except (ForgottenCallError, UnknownInboxError, UnknownMessageError) as error:
             return Refused(type(error).__name__)
+        self._rule(draft, item.thread)
         item.take(draft)
         return HANDLED
 
@@ -225,6 +240,7 @@ class Threads:
                     item.thread, command, correlation or command, self.clock(), item.thread.customer_id
                 )
                 decide(draft)
+                self._rule(draft, item.thread)
                 applied = (*draft.thread.commands, command)[-KEPT_COMMANDS:]
                 draft.thread = replace(draft.thread, commands=applied)
                 item.take(draft)
@@ -257,6 +273,9 @@ class Threads:
             draft = Draft(item.thread, cause, cause, now, item.thread.customer_id)
             try:
                 tick(draft, self.inboxes, numbered)
+                self._rule(draft, item.thread, ticking=True)
+                # due by rules that have changed: saved, it is due when they say
+                draft.inward = draft.inward or self._is_later(draft.thread, now)
             except Exception as error:  # noqa: BLE001  (one thread must not stop the clock of all)
                 log.error("timer_failed", error=type(error).__name__, exc_info=error)
             else:

@@ -55,6 +55,8 @@ class Draft:
     caused: list[Caused] = field(default_factory=list)
     displaced: list[Conversation] = field(default_factory=list)
     """Closed Conversations that a newer one took the place of."""
+    rule: str | None = None
+    """Name of the rule that acts at present."""
     kept: dict[str, Ticket | Task] = field(default_factory=dict)
     """Tickets, by number, and Tasks, by id, as they are shown from now on."""
     inward: bool = False
@@ -172,14 +174,18 @@ class Draft:
                 seq=seq,
                 kind=kind,
                 conversation_id=current.id if current else None,
-                fields=fields,
+                fields=fields if self.rule is None else {**fields, "rule": self.rule},
             )
         )
 
     def _ref(self) -> dict[str, Any]:
         current = self.conversation
         return ConversationRef(
-            conversation_id=current.id, inbox=current.inbox, status=current.status, agent=current.agent
+            conversation_id=current.id,
+            inbox=current.inbox,
+            status=current.status,
+            agent=current.agent,
+            rule=self.rule,
         ).model_dump()
 
     def status(self, status: Status, reason: str, **fields: Any) -> None:  # noqa: ANN401  (Conversation's own)

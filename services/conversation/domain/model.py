@@ -10,6 +10,7 @@ from schemas.common import Channel, ChannelClass, Identifier, channel_class
 from schemas.conversations import Status
 from services.conversation.domain.call import Call
 from services.conversation.domain.routed import Routing
+from services.conversation.domain.ruled import FRESH, Ruled
 from services.conversation.domain.task import Task
 from services.conversation.domain.ticket import Ticket, TicketWish
 
@@ -66,6 +67,7 @@ class Conversation:
     """Somebody of ours answered since it was opened or reopened."""
     ticket: str | None = None
     """Number of the ticket made of it; it has one at most, for ever."""
+    ruled: Ruled = FRESH
     home: str = ""
     """The Customer with whom it began; it stays theirs in a merge. Left out, it is `customer_id`."""
     merged_into: str | None = None

@@ -64,6 +64,15 @@ def request(
         send_request(draft)
 
 
+def ask_again(draft: Draft) -> None:
+    """Make a queued request anew, at its old age: what it asks for has changed."""
+    asked = draft.conversation.routing
+    if draft.conversation.status is Status.NEW and asked.current:
+        request(
+            draft, preferred=asked.preferred, avoid=asked.avoid, ahead=asked.ahead, since=asked.requested_at
+        )
+
+
 def send_request(draft: AnyDraft) -> None:
     """Send what is asked at present (again)."""
     item = draft.routed
