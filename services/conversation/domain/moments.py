@@ -1,15 +1,24 @@
 """What a Conversation was, moment by moment: which of its changes can be seen."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from services.conversation.domain.model import Conversation
 
-_UNSEEN = frozenset(
-    {"routing", "updated_at", "contacts", "last_agent", "last_agent_at", "skills", "answered"}
+SEEN = (
+    "customer_id",
+    "status",
+    "inbox",
+    "agent",
+    "topics",
+    "priority",
+    "ticket",
+    "confirmed",
+    "opened_at",
+    "closed_at",
 )
-_SEEN = tuple(field.name for field in fields(Conversation) if field.name not in _UNSEEN)
+"""Fields that the API shows, besides Contacts and `updated_at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,4 +42,4 @@ def _shown(conversation: Conversation) -> tuple[Any, ...]:
         (contact.id, contact.channel, contact.account, contact.started_at, contact.ended_at)
         for contact in conversation.contacts
     ]
-    return *(getattr(conversation, name) for name in _SEEN), contacts
+    return *(getattr(conversation, name) for name in SEEN), contacts
