@@ -118,7 +118,8 @@ async def test_changed_rules_of_age_hold_for_conversations_that_are_there(
     assert await due() <= now
     every = dict.fromkeys(range(12), now)
     work = threads(database, crash.Log(), known.rules, 100)
-    assert await work.tick(await store.due(every, 10)) == 1
+    loaded = await store.load(list(await store.due(every, 10)))
+    assert await work.tick(list(loaded.values())) == 1
     found = await database["conversations"].find_one({"customer_id": "there"})
     assert found is not None
     assert found["topics"] == ["old"]
@@ -126,7 +127,8 @@ async def test_changed_rules_of_age_hold_for_conversations_that_are_there(
     now = at(101)
     await look()
     work = threads(database, crash.Log(), known.rules, 101)
-    await work.tick(await store.due(dict.fromkeys(range(12), now), 10))
+    loaded = await store.load(list(await store.due(dict.fromkeys(range(12), now), 10)))
+    await work.tick(list(loaded.values()))
     assert await due() > now
     # another replica, still by the old rules, has saved the thread meanwhile
     await database["threads"].update_one({"_id": "there"}, {"$set": {"next_due": at(99_999)}})

@@ -71,7 +71,8 @@ class Desk:
 
     async def due(self) -> int:
         found = await self.store.due(dict.fromkeys(range(12), at(self.seconds)), 500)
-        return await self.threads.tick([item for item in found if item.thread.customer_id == self.customer])
+        loaded = await self.store.load([customer for customer in found if customer == self.customer])
+        return await self.threads.tick(list(loaded.values()))
 
     async def create(self, conversation: Conversation, command: UUID) -> tuple[str, bool]:
         ticket, new = await self.tickets.create(conversation, LEA, command, TicketReason.BUG)
