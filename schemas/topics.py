@@ -25,6 +25,8 @@ class Topic:
     retention: timedelta | None = FOREVER
     dead_letter: str | None = "deadletters"
     compact: bool = False
+    sealed: bool = False
+    """Personal parts are encrypted with the home Customer's key."""
     partitions: int = PARTITIONS
 
     @property
@@ -44,7 +46,12 @@ MESSAGES_INBOUND = Topic(
     retention=WEEK,
 )
 MESSAGES_IDENTIFIED = Topic(
-    "messages.identified", "Customer", inbound.MessageIdentified, ("identity",), ("conversation",)
+    "messages.identified",
+    "Customer",
+    inbound.MessageIdentified,
+    ("identity",),
+    ("conversation",),
+    sealed=True,
 )
 MESSAGES_DELIVERY = Topic(
     "messages.delivery",
@@ -52,6 +59,7 @@ MESSAGES_DELIVERY = Topic(
     inbound.AnyDelivery,
     ("ingest",),
     ("notifier",),
+    retention=WEEK,
 )
 WEBHOOKS_QUARANTINE = Topic(
     "webhooks.quarantine",
@@ -63,13 +71,28 @@ WEBHOOKS_QUARANTINE = Topic(
     dead_letter=None,
 )
 CUSTOMERS_EVENTS = Topic(
-    "customers.events", "Customer", customers.AnyCustomerEvent, ("identity",), ("conversation", "notifier")
+    "customers.events",
+    "Customer",
+    customers.AnyCustomerEvent,
+    ("identity",),
+    ("conversation", "notifier"),
+    sealed=True,
 )
 CONVERSATIONS_EVENTS = Topic(
-    "conversations.events", "Customer", conversations.AnyConversationEvent, ("conversation",), ("notifier",)
+    "conversations.events",
+    "Customer",
+    conversations.AnyConversationEvent,
+    ("conversation",),
+    ("notifier",),
+    sealed=True,
 )
 MESSAGES_OUTBOUND = Topic(
-    "messages.outbound", "Customer", outbound.MessageSend, ("conversation",), ("notifier",)
+    "messages.outbound",
+    "Customer",
+    outbound.MessageSend,
+    ("conversation",),
+    ("notifier",),
+    sealed=True,
 )
 MESSAGES_STATUS = Topic(
     "messages.status", "Customer", outbound.MessageStatus, ("notifier",), ("conversation",)

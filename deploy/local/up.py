@@ -107,6 +107,7 @@ def environment(stack: Stack, servers: Servers, keys: StackKeys) -> dict[str, st
     """Return what the services read: the stack's own addresses and keys, unless they are given."""
     own = {
         "BLOB_STORE": (stack.data_dir / "files").as_uri(),
+        "CUSTOMER_KEYS_SECRET": keys.secret_for("customer keys"),
         "DRAIN_TIMEOUT_SECONDS": "8",
         "FILE_LINK_SECRET": keys.secret_for("file links"),
         "JWKS_URL": (stack.data_dir / "jwks.json").as_uri(),

@@ -11,8 +11,10 @@ from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.idempotency import Commands as Once
 from services.chassis.inboxes import load_inboxes
+from services.chassis.keys import CustomerKeys
 from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
+from services.chassis.sealing import Seals
 from services.chassis.service import Service, build
 from services.chassis.stage import Stage
 from services.conversation.access import Access
@@ -41,9 +43,10 @@ def build_app(
 ) -> FastAPI:
     """Return the service's application. Raises AccountsError for an accounts file it cannot use."""
     settings = settings or ConversationSettings()
-    publisher = publisher or KafkaPublisher(settings, NAME)
-    database = database if database is not None else connect(settings, NAME)
     shared = shared_database(settings)
+    seals = Seals(CustomerKeys(shared, settings.customer_keys_secret.get_secret_value()))
+    publisher = publisher or KafkaPublisher(settings, NAME, seals)
+    database = database if database is not None else connect(settings, NAME)
     attachments = Attachments(shared, blob_store(settings, shared))
     inboxes = load_inboxes(settings.agents_file)
     wordings = Wordings(settings.accounts_file)
@@ -68,6 +71,7 @@ def build_app(
         publisher=publisher,
         database=database,
         consumers=consumers(threads, access, clock, wordings.help_text),
+        seals=seals,
         on_start=[store.prepare, once.prepare, attachments.prepare],
         on_stop=[shared.client.close],
         loops=[

@@ -6,11 +6,14 @@ from uuid import uuid4
 
 from fastapi import FastAPI
 
+from services.chassis.blobs import shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.idempotency import Commands as Once
+from services.chassis.keys import CustomerKeys
 from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
+from services.chassis.sealing import Seals
 from services.chassis.service import Service, build
 from services.identity.api import Parts, routes
 from services.identity.commands import Commands
@@ -38,7 +41,9 @@ def build_app(
 ) -> FastAPI:
     """Return the service's application."""
     settings = settings or IdentitySettings()
-    publisher = publisher or KafkaPublisher(settings, NAME)
+    shared = shared_database(settings)
+    seals = Seals(CustomerKeys(shared, settings.customer_keys_secret.get_secret_value()))
+    publisher = publisher or KafkaPublisher(settings, NAME, seals)
     database = database if database is not None else connect(settings, NAME)
     store = Store(database, publisher)
     customers = Customers(store, publisher, new_customer, clock)
@@ -51,7 +56,9 @@ def build_app(
             publisher=publisher,
             database=database,
             consumers=consumers(customers),
+            seals=seals,
             on_start=[store.prepare, once.prepare],
+            on_stop=[shared.client.close],
             loops=[partial(every, 1.0, sweep_outboxes(store, settings, clock), "outbox")],
         )
     )

@@ -11,10 +11,12 @@ from services.chassis.attachments import Attachments
 from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
+from services.chassis.keys import CustomerKeys
 from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
 from services.chassis.outside import outside_client
 from services.chassis.provider_client import provider_client
+from services.chassis.sealing import Seals
 from services.chassis.service import Service, build
 from services.notifier import metrics
 from services.notifier.access import Access
@@ -53,10 +55,11 @@ def build_app(
 ) -> FastAPI:
     """Return the service's application. Raises AccountsError for an accounts file it cannot use."""
     settings = settings or NotifierSettings()
-    publisher = publisher or KafkaPublisher(settings, NAME)
+    shared = shared_database(settings)
+    seals = Seals(CustomerKeys(shared, settings.customer_keys_secret.get_secret_value()))
+    publisher = publisher or KafkaPublisher(settings, NAME, seals)
     database = database if database is not None else connect(settings, NAME)
     client = client or provider_client(settings.send_timeout_seconds)
-    shared = shared_database(settings)
     blobs = blob_store(settings, shared)
     links = Links(
         settings.file_link_secret.get_secret_value(),
@@ -96,7 +99,7 @@ def build_app(
     sends.on_work, sends.broken = sending.wake, sending.standings.broken
 
     outside = outside or outside_client(settings)
-    hooks = webhooks(settings, database, publisher, outside, clock)
+    hooks = webhooks(settings, database, publisher, outside, clock, seals)
 
     positions: dict[Position, int] = {}
     hub = Hub(
@@ -106,7 +109,7 @@ def build_app(
         queue=settings.stream_queue,
         on_heard=partial(_observe_heard, clock),
     )
-    log = Log(settings)
+    log = Log(settings, seals=seals)
     resume = Resume(hub, log, settings.resume_records, settings.resume_seconds, settings.resumes_at_once)
     streams = Streams(hub, resume, settings.stream_ping_seconds, settings.resume_seconds, clock)
     access = Access(database, hub.moved)
@@ -128,7 +131,8 @@ def build_app(
             publisher=publisher,
             database=database,
             consumers=consumers(sends, access, consents, hooks.intake),
-            tails=[tail(settings, hub, access, positions)],
+            seals=seals,
+            tails=[tail(settings, hub, access, positions, seals)],
             on_start=[store.prepare, hooks.prepare, begin_feed],
             loops=[
                 sending.run,
