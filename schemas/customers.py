@@ -43,4 +43,21 @@ class CustomerUpdated(CustomerEvent):
     type: Literal["customer.updated"] = "customer.updated"
 
 
-AnyCustomerEvent = Annotated[CustomerCreated | CustomerUpdated, Field(discriminator="type")]
+class CustomerErasedData(Model):
+    """Who is no more."""
+
+    customer_id: str
+    homes: tuple[str, ...]
+    """All Customers who were this person, `customer_id` among them."""
+
+
+class CustomerErased(Envelope):
+    """A person was erased: nothing that identifies them is left, and their ids are unknown from now on."""
+
+    type: Literal["customer.erased"] = "customer.erased"
+    customer_id: str
+    home: str
+    data: CustomerErasedData
+
+
+AnyCustomerEvent = Annotated[CustomerCreated | CustomerUpdated | CustomerErased, Field(discriminator="type")]

@@ -75,7 +75,7 @@ def _reads(parts: Parts) -> APIRouter:
         asked += [{"words": {"$regex": f"^{re.escape(word)}"}} for word in words(q or "")]
         return await page(
             store.customers,
-            {"$and": asked} if asked else {},
+            {"$and": [{"erased_at": None}, *asked]},
             ("created_at", "_id"),
             limit,
             cursor,
@@ -86,7 +86,7 @@ def _reads(parts: Parts) -> APIRouter:
     @router.get("/v1/customers/{customer_id}")
     async def customer(_: Agent, customer_id: str) -> dict[str, Any]:
         found = (await store.load([customer_id]))[customer_id].profile
-        if not found.version:
+        if not found.exists:
             raise not_found(f"the Customer {customer_id}")
         return customer_view(found)
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from services.chassis.blobs import shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
+from services.chassis.erasures import Erasures
 from services.chassis.idempotency import Commands as Once
 from services.chassis.keys import CustomerKeys
 from services.chassis.loops import every
@@ -17,6 +18,8 @@ from services.chassis.sealing import Seals
 from services.chassis.service import Service, build
 from services.identity.api import Parts, routes
 from services.identity.commands import Commands
+from services.identity.erasing import ErasedIdentifiers, Erasing
+from services.identity.erasure_api import routes as erasure_routes
 from services.identity.handlers import Customers
 from services.identity.loops import sweep_outboxes
 from services.identity.settings import IdentitySettings
@@ -42,23 +45,30 @@ def build_app(
     """Return the service's application."""
     settings = settings or IdentitySettings()
     shared = shared_database(settings)
-    seals = Seals(CustomerKeys(shared, settings.customer_keys_secret.get_secret_value()))
+    keys = CustomerKeys(shared, settings.customer_keys_secret.get_secret_value())
+    seals = Seals(keys)
     publisher = publisher or KafkaPublisher(settings, NAME, seals)
     database = database if database is not None else connect(settings, NAME)
     store = Store(database, publisher)
-    customers = Customers(store, publisher, new_customer, clock)
+    customers = Customers(store, publisher, new_customer, clock, ErasedIdentifiers(database, keys))
     once = Once(database, clock)
+    erasing = Erasing(database, store, keys, Erasures(shared, clock), once, clock)
+    router = routes(Parts(store, Commands(store, clock), once, settings.default_region))
+    router.include_router(erasure_routes(erasing, once))
     return build(
         Service(
             name=NAME,
             settings=settings,
-            router=routes(Parts(store, Commands(store, clock), once, settings.default_region)),
+            router=router,
             publisher=publisher,
             database=database,
             consumers=consumers(customers),
             seals=seals,
-            on_start=[store.prepare, once.prepare],
+            on_start=[store.prepare, once.prepare, erasing.prepare],
             on_stop=[shared.client.close],
-            loops=[partial(every, 1.0, sweep_outboxes(store, settings, clock), "outbox")],
+            loops=[
+                partial(every, 1.0, sweep_outboxes(store, settings, clock), "outbox"),
+                partial(every, 1.0, erasing.round, "erasures"),
+            ],
         )
     )

@@ -11,9 +11,7 @@ from services.chassis.problems import not_yet
 _CUSTOMER = "/v1/customers/{_id}"
 _LATER = {
     ("GET", f"{_CUSTOMER}/suggestions"): (Role.AGENT, "the list of likely duplicates"),
-    ("GET", f"{_CUSTOMER}/export"): (Role.AGENT, "the export of a Customer"),
     ("GET", f"{_CUSTOMER}/audit"): (Role.AGENT, "the audit of a Customer"),
-    ("DELETE", _CUSTOMER): (Role.ADMIN, "the erasure of a Customer"),
     ("POST", "/v1/merges"): (Role.LEAD, "a merge"),
     ("POST", "/v1/merges/{_id}/undo"): (Role.LEAD, "the undoing of a merge"),
 }

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, UpdateOne
+from pymongo import ASCENDING, DESCENDING, DeleteOne, IndexModel, InsertOne, UpdateOne
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from schemas.common import Identifier
@@ -128,11 +128,20 @@ class Store:
                     rows = [_claimed(Claim(identifier, customer), now) for identifier in attach]
                     await self._identifiers.insert_many(rows, session=session)
         except PyMongoError as error:
-            if _is_lost_race(error):
+            if is_lost_race(error):
                 metrics.CONFLICTS.labels("customers").inc()
                 return False
             raise
         return True
+
+    async def disclaim(self, claims: Sequence[Claim]) -> None:
+        """Take these claims back."""
+        gone = [{"_id": key(claim.identifier), "customer_id": claim.customer_id} for claim in claims]
+        await bulk(self._identifiers, [DeleteOne(each) for each in gone])
+
+    async def release(self, customer_ids: Sequence[str]) -> None:
+        """Take all identifiers from these Customers, who are erased."""
+        await self._identifiers.delete_many({"customer_id": {"$in": list(customer_ids)}})
 
     async def drain(self, saved: Sequence[Change], pending: Sequence[str]) -> None:
         """Publish the events of `saved`, and all that waits in the outboxes of `pending`."""
@@ -165,6 +174,7 @@ def profile_of(document: Document) -> Profile:
         identifiers=tuple(Identifier.model_validate(known) for known in document["identifiers"]),
         created_at=document["created_at"],
         commands=tuple(Done(UUID(done["id"]), done["status"]) for done in document.get("commands", ())),
+        erased="erased_at" in document,
     )
 
 
@@ -224,7 +234,8 @@ def _conflict(conflict: Conflict, other: Claim, now: datetime) -> Document:
     }
 
 
-def _is_lost_race(error: PyMongoError) -> bool:
+def is_lost_race(error: PyMongoError) -> bool:
+    """Return whether a transaction failed for what another writer did."""
     details: Any = getattr(error, "details", None) or {}
     duplicate = any(item.get("code") == 11000 for item in details.get("writeErrors", ()))  # noqa: PLR2004  (DuplicateKey)
     return (

@@ -4,7 +4,6 @@ from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-
 from pydantic_core import from_json, to_json
 
 from schemas.topics import Topic

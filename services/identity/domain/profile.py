@@ -52,6 +52,13 @@ class Profile:
     created_at: datetime | None = None
     commands: tuple[Done, ...] = ()
     """The last ones applied: one that comes again after a crash has had its effect."""
+    erased: bool = False
+    """Only the id is left, and it is nobody's any more."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a Customer."""
+        return self.version > 0 and not self.erased
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from services.chassis.sealing import Seals, Unopened
 from services.chassis.settings import Settings
 from tests.contract import examples
 
-SECRET = "a secret of at least 32 bytes, invented"  # noqa: S105
+SECRET = "a secret of at least 32 bytes, invented"
 NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 SEALED = [
     name
