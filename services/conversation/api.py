@@ -13,7 +13,7 @@ from services.chassis.auth import Agent, AVisitor, Principal, Role
 from services.chassis.idempotency import Answer
 from services.chassis.idempotency import Commands as Once
 from services.chassis.pages import Limit, page
-from services.chassis.problems import Problem, invalid, not_yet
+from services.chassis.problems import Problem, invalid, not_found, not_yet, response
 from services.conversation.access import Access
 from services.conversation.commands import Commands
 from services.conversation.domain import lifecycle
@@ -82,6 +82,7 @@ def _reads(parts: Parts) -> APIRouter:
     ) -> dict[str, Any]:
         asked = {"status": status, "inbox": inbox, "agent": agent, "customer_id": customer, "topics": topic}
         query: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        query["erased"] = None
         own = await parts.access.inboxes(caller)
         if own is not None:
             query = {"$and": [query, {"inbox": {"$in": own}}]}
@@ -182,6 +183,11 @@ def _signals(parts: Parts) -> APIRouter:
         return Response(status_code=204)
 
     return router
+
+
+async def nobody_there(_: Request, _error: Exception) -> JSONResponse:
+    """Answer a command to a Customer who was erased while it was under way."""
+    return response(not_found("the Customer"))
 
 
 Act = Callable[[Conversation, Principal, UUID], Awaitable[Conversation]]

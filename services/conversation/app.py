@@ -9,6 +9,7 @@ from services.chassis.attachments import Attachments
 from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
+from services.chassis.erasures import Erasures
 from services.chassis.idempotency import Commands as Once
 from services.chassis.inboxes import load_inboxes
 from services.chassis.keys import CustomerKeys
@@ -18,12 +19,13 @@ from services.chassis.sealing import Seals
 from services.chassis.service import Service, build
 from services.chassis.stage import Stage
 from services.conversation.access import Access
-from services.conversation.api import Parts, routes
+from services.conversation.api import Parts, nobody_there, routes
 from services.conversation.commands import Commands
 from services.conversation.domain.timers import next_due
+from services.conversation.erasing import Erasing
 from services.conversation.files import Files
 from services.conversation.files import routes as file_routes
-from services.conversation.handlers import Threads
+from services.conversation.handlers import ErasedCustomer, Threads
 from services.conversation.loops import count_current, fire_timers, sweep_outboxes
 from services.conversation.settings import ConversationSettings
 from services.conversation.signals import Signals
@@ -55,6 +57,7 @@ def build_app(
     access = Access(store)
     files = Files(attachments, store, access)
     once = Once(database, clock)
+    erasing, erasures = Erasing(database, store, attachments, once, clock=clock), Erasures(shared, clock)
     commands = Commands(threads, settings.decision_wait_seconds, wordings)
 
     router = routes(Parts(store, access, commands, once, inboxes, files, Signals(publisher, clock)))
@@ -72,7 +75,7 @@ def build_app(
         database=database,
         consumers=consumers(threads, access, clock, wordings.help_text),
         seals=seals,
-        on_start=[store.prepare, once.prepare, attachments.prepare],
+        on_start=[store.prepare, once.prepare, attachments.prepare, partial(erasures.prepare, NAME)],
         on_stop=[shared.client.close],
         loops=[
             partial(
@@ -80,7 +83,10 @@ def build_app(
             ),
             partial(every, 1.0, sweep_outboxes(store, stage, settings, clock), "outbox"),
             partial(every, 15.0, count_current(store), "measures"),
+            partial(every, 1.0, partial(erasures.carry_out, NAME, erasing.erase), "erasures"),
             partial(every, settings.accounts_reload_seconds, wordings.look, "accounts"),
         ],
     )
-    return build(service)
+    app = build(service)
+    app.add_exception_handler(ErasedCustomer, nobody_there)
+    return app

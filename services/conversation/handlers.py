@@ -81,6 +81,10 @@ class ThreadStore(Protocol):
         """Carry out what waits in these threads' outboxes, as loaded and saved."""
 
 
+class ErasedCustomer(Exception):  # noqa: N818  (a state, raised)
+    """The thread's Customer is erased: there is nobody to write to, or about."""
+
+
 class Conflicted(Exception):  # noqa: N818  (a state, raised)
     """Other writers won too many times in a row."""
 
@@ -177,6 +181,8 @@ class Threads:
     ) -> Thread:
         for _ in range(MOST_TRIES):
             item = (await self.store.load([customer_id]))[customer_id]
+            if item.thread.erased:
+                raise ErasedCustomer
             if command not in item.thread.commands:
                 draft = Draft(item.thread, command, correlation or command, self.clock(), customer_id)
                 decide(draft)

@@ -143,7 +143,7 @@ class Store:
 
     async def conversation(self, conversation_id: str) -> Conversation | None:
         """Return a Conversation by id."""
-        document = await self.conversations.find_one({"_id": conversation_id})
+        document = await self.conversations.find_one({"_id": conversation_id, "erased": None})
         return _CONVERSATIONS.validate_python(document["state"]) if document else None
 
     async def message_with(self, attachment_id: str) -> Document | None:
@@ -153,7 +153,7 @@ class Store:
 
     async def has_conversation(self, customer_id: str, inboxes: Sequence[str] | None) -> bool:
         """Return whether the Customer has or had a Conversation, in one of `inboxes` if these are given."""
-        query: Document = {"customer_id": customer_id}
+        query: Document = {"customer_id": customer_id, "erased": None}
         if inboxes is not None:
             query["inbox"] = {"$in": list(inboxes)}
         return await self.conversations.find_one(query, {"_id": 1}) is not None
@@ -167,10 +167,10 @@ class Store:
 
     async def knows(self, customer_id: str) -> bool:
         """Return whether identity has told of the Customer, or they have written."""
-        return (
-            await self._customers.find_one({"_id": customer_id}, {"_id": 1}) is not None
-            or await self.timeline.find_one({"home": customer_id}, {"_id": 1}) is not None
-        )
+        known = await self._customers.find_one({"_id": customer_id}, {"erased": 1})
+        if known is not None:
+            return not known.get("erased", False)
+        return await self.timeline.find_one({"home": customer_id}, {"_id": 1}) is not None
 
     async def learn_customers(self, customer_ids: Sequence[str]) -> None:
         """Remember that these Customers exist."""

@@ -12,6 +12,7 @@ from services.chassis.attachments import Attachments
 from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
+from services.chassis.erasures import Erasures
 from services.chassis.inboxes import load_inboxes
 from services.chassis.logging import log
 from services.chassis.loops import every
@@ -29,7 +30,7 @@ from services.ingest.loops import count_waiting, forget_uploads
 from services.ingest.proofs import Proofs
 from services.ingest.settings import IngestSettings
 from services.ingest.sources import Downloads
-from services.ingest.store import FetchJobs, MongoNonces, MongoVisitors
+from services.ingest.store import Erasing, FetchJobs, MongoNonces, MongoVisitors
 from services.ingest.subscribers import consumers
 from services.ingest.taking import Taking
 from services.ingest.visitors import Visitors, random_visitor_id
@@ -47,6 +48,8 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     publisher = KafkaPublisher(settings, "ingest")
     store = MongoVisitors(database)
     nonces = MongoNonces(database)
+    erasures = Erasures(shared, clock)
+    erasing = Erasing(store.collection, attachments, lambda: accounts.accounts)
     client = provider_client(settings.certificate_timeout_seconds)
     certificates = SnsCertificates(client, clock, settings.sns_base_url)
     proofs = Proofs(certificates, nonces, timedelta(seconds=settings.nonce_lifetime_seconds))
@@ -81,11 +84,17 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
             publisher=publisher,
             database=database,
             consumers=consumers(fetching),
-            on_start=[store.prepare, nonces.prepare, attachments.prepare],
+            on_start=[
+                store.prepare,
+                nonces.prepare,
+                attachments.prepare,
+                partial(erasures.prepare, "ingest"),
+            ],
             loops=[
                 fetching.run,
                 partial(every, settings.accounts_reload_seconds, accounts.look, "accounts"),
                 partial(every, 15.0, count_waiting(jobs), "files to fetch"),
+                partial(every, 1.0, partial(erasures.carry_out, "ingest", erasing.erase), "erasures"),
                 partial(every, 600.0, forget_uploads(attachments, settings, clock), "unused uploads"),
             ],
             on_stop=[client.aclose, outside.aclose, providers.aclose, shared.client.close],

@@ -11,6 +11,7 @@ from services.chassis.attachments import Attachments
 from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
+from services.chassis.erasures import Erasures
 from services.chassis.keys import CustomerKeys
 from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
@@ -24,6 +25,7 @@ from services.notifier.accounts_api import routes as accounts_routes
 from services.notifier.api import Parts, routes
 from services.notifier.channels.registry import SENDERS, kind_of
 from services.notifier.consents import Consents
+from services.notifier.erasing import Erasing, FeedMemory
 from services.notifier.feed.hub import Hub
 from services.notifier.feed.items import Item
 from services.notifier.feed.log import Log
@@ -101,6 +103,7 @@ def build_app(
     outside = outside or outside_client(settings)
     hooks = webhooks(settings, database, publisher, outside, clock, seals)
 
+    erasures, erasing = Erasures(shared, clock), Erasing(database, hooks.posts, clock)
     positions: dict[Position, int] = {}
     hub = Hub(
         positions,
@@ -133,7 +136,13 @@ def build_app(
             consumers=consumers(sends, access, consents, hooks.intake),
             seals=seals,
             tails=[tail(settings, hub, access, positions, seals)],
-            on_start=[store.prepare, hooks.prepare, begin_feed],
+            on_start=[
+                store.prepare,
+                hooks.prepare,
+                erasing.prepare,
+                partial(erasures.prepare, NAME),
+                begin_feed,
+            ],
             loops=[
                 sending.run,
                 partial(every, settings.accounts_reload_seconds, accounts.look, "accounts"),
@@ -142,6 +151,8 @@ def build_app(
                 partial(every, 5.0, sends.show_echoes, "unclaimed echoes"),
                 partial(every, 60.0, abandon(sends, settings), "hopeless sends"),
                 partial(every, 15.0, observe(store), "measures"),
+                partial(every, 1.0, partial(erasures.carry_out, NAME, erasing.erase), "erasures"),
+                partial(every, 2.0, FeedMemory(erasures, hub.forget, clock).look, "erased from the feed"),
                 *hooks.loops,
             ],
             on_stop=[client.aclose, outside.aclose, shared.client.close],

@@ -205,6 +205,8 @@ class Thread:
     """Provider's time of the latest message."""
     commands: tuple[UUID, ...] = ()
     """The last HTTP commands applied: one that comes again after a crash has had its effect."""
+    erased: bool = False
+    """The Customer is erased: nothing joins the thread any more."""
 
     def standing(self, provider: str, account: str, address: str) -> Standing:
         """Return how the account stands with the address; a fresh one where nothing is known."""
