@@ -15,9 +15,9 @@ from services.chassis.clock import Clock, utc_now
 from services.chassis.logging import log
 from services.chassis.mongo import Database, Document, bulk
 
-AGAIN: tuple[timedelta, ...] = (timedelta(minutes=1), timedelta(hours=1))
-"""After these times from an erasure all is deleted once more: a batch that was at work then drains within a
-minute, and whatever a fault held up within the hour."""
+AGAIN: tuple[timedelta, ...] = (timedelta(seconds=15), timedelta(minutes=2), timedelta(hours=1))
+"""After these times from an erasure all is deleted once more: when nobody has a key in memory any more
+(`keys.CACHE_SECONDS`), when the longest drain is over, and when a fault has held something up."""
 _LEASE = timedelta(seconds=30)
 
 

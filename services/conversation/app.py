@@ -23,6 +23,8 @@ from services.conversation.api import Parts, nobody_there, routes
 from services.conversation.commands import Commands
 from services.conversation.domain.timers import next_due
 from services.conversation.erasing import Erasing
+from services.conversation.export_api import Export
+from services.conversation.export_api import routes as export_routes
 from services.conversation.files import Files
 from services.conversation.files import routes as file_routes
 from services.conversation.handlers import ErasedCustomer, Threads
@@ -62,6 +64,7 @@ def build_app(
 
     router = routes(Parts(store, access, commands, once, inboxes, files, Signals(publisher, clock)))
     router.include_router(file_routes(files, once, settings, clock))
+    router.include_router(export_routes(Export(database, attachments)))
     service: Service
 
     def stage() -> Stage:

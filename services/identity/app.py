@@ -20,6 +20,8 @@ from services.identity.api import Parts, routes
 from services.identity.commands import Commands
 from services.identity.erasing import ErasedIdentifiers, Erasing
 from services.identity.erasure_api import routes as erasure_routes
+from services.identity.export_api import Export, exporting_client
+from services.identity.export_api import routes as export_routes
 from services.identity.handlers import Customers
 from services.identity.loops import sweep_outboxes
 from services.identity.settings import IdentitySettings
@@ -55,6 +57,13 @@ def build_app(
     erasing = Erasing(database, store, keys, Erasures(shared, clock), once, clock)
     router = routes(Parts(store, Commands(store, clock), once, settings.default_region))
     router.include_router(erasure_routes(erasing, once))
+    client = exporting_client()
+    urls = {
+        "conversation": settings.conversation_url,
+        "notifier": settings.notifier_url,
+        "ingest": settings.ingest_url,
+    }
+    router.include_router(export_routes(Export(database, erasing, client, urls, clock)))
     return build(
         Service(
             name=NAME,
@@ -65,7 +74,7 @@ def build_app(
             consumers=consumers(customers),
             seals=seals,
             on_start=[store.prepare, once.prepare, erasing.prepare],
-            on_stop=[shared.client.close],
+            on_stop=[client.aclose, shared.client.close],
             loops=[
                 partial(every, 1.0, sweep_outboxes(store, settings, clock), "outbox"),
                 partial(every, 1.0, erasing.round, "erasures"),

@@ -91,14 +91,14 @@ class Erasing:
             if row is not None:
                 await self.resume()
                 return Erasure(customer_id, (customer_id,), row["erased_at"])
-            family = await self._family(customer_id)
+            family = await self.family(customer_id)
             erasure = await self._forgotten(family, command)
             if erasure is not None:
                 await self._pass_on(erasure)
                 return erasure
         raise BusyError
 
-    async def _family(self, customer_id: str) -> list[Document]:
+    async def family(self, customer_id: str) -> list[Document]:
         """Return the documents of all Customers who are this person, the survivor's first."""
         first = await self._customers.find_one({"_id": customer_id})
         while first is not None and first.get("merged_into"):

@@ -21,7 +21,7 @@ from services.chassis.outside import SILENCE_SECONDS, outside_client
 from services.chassis.provider_client import provider_client
 from services.chassis.service import Service, build
 from services.chassis.uploads import refused_types
-from services.ingest import api, webchat_api
+from services.ingest import api, export_api, webchat_api
 from services.ingest.certificates import SnsCertificates
 from services.ingest.fetching import Fetching
 from services.ingest.front import Front
@@ -70,6 +70,9 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     )
     accounts.follow(fetching.follow)
 
+    router = export_api.routes(store.collection)
+    router.include_router(routes(taking, visitors, attachments, settings))
+
     def front(app: ASGIApp) -> Front:
         made = Front(app, taking)
         accounts.follow(made.learn)
@@ -79,7 +82,7 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
         Service(
             name="ingest",
             settings=settings,
-            router=routes(taking, visitors, attachments, settings),
+            router=router,
             front=front,
             publisher=publisher,
             database=database,

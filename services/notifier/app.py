@@ -26,6 +26,7 @@ from services.notifier.api import Parts, routes
 from services.notifier.channels.registry import SENDERS, kind_of
 from services.notifier.consents import Consents
 from services.notifier.erasing import Erasing, FeedMemory
+from services.notifier.export_api import routes as export_routes
 from services.notifier.feed.hub import Hub
 from services.notifier.feed.items import Item
 from services.notifier.feed.log import Log
@@ -125,6 +126,7 @@ def build_app(
 
     router = routes(Parts(streams, access, store, settings.stream_write_seconds, hooks.routes))
     router.include_router(accounts_routes(sending.standings, clock))
+    router.include_router(export_routes(database))
     router.include_router(file_routes(Attachments(shared, blobs), links))
     return build(
         Service(

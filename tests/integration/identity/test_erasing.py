@@ -136,9 +136,9 @@ async def test_all_customers_who_are_one_person_go_together(place: Place) -> Non
 
 async def test_a_writer_in_between_is_seen_and_nothing_is_half_done(place: Place) -> None:
     customer = await place.meet(PHONE)
-    family = await place.erasing._family(customer)  # noqa: SLF001  (the moment between reading and writing)
+    family = await place.erasing.family(customer)
     await place.commands.patch(customer, uuid4(), Patch("Bea"))
-    assert await place.erasing._forgotten(family, uuid4()) is None  # noqa: SLF001  (as above)
+    assert await place.erasing._forgotten(family, uuid4()) is None  # noqa: SLF001  (between reading and writing)
     assert await place.database["erased_identifiers"].count_documents({}) == 0
     assert (await place.store.load([customer]))[customer].profile.name == "Bea"
     await place.erasing.erase(customer, uuid4())
