@@ -75,6 +75,22 @@ class TransferredData(ConversationRef):
     by: str | None = None
 
 
+class MergedData(ConversationRef):
+    """Another Conversation of the same Customer goes on in this one: two Customers were found to be one."""
+
+    merged: str
+    """The id of the other, which leads here from now on."""
+    merged_agent: str | None = None
+    """Who had the other."""
+    merge_id: str
+
+
+class SplitData(ConversationRef):
+    """A half of `before` goes on by itself: a merge of two Customers was undone."""
+
+    before: str
+
+
 class ContactData(ConversationRef):
     """A Contact started or ended."""
 
@@ -246,6 +262,20 @@ class ConversationTransferred(ConversationEvent):
     data: TransferredData
 
 
+class ConversationMerged(ConversationEvent):
+    """Another open Conversation goes on in this one."""
+
+    type: Literal["conversation.merged"] = "conversation.merged"
+    data: MergedData
+
+
+class ConversationSplit(ConversationEvent):
+    """A half of a Conversation goes on by itself."""
+
+    type: Literal["conversation.split"] = "conversation.split"
+    data: SplitData
+
+
 class ContactStarted(ConversationEvent):
     """A Contact started."""
 
@@ -335,6 +365,8 @@ AnyConversationEvent = Annotated[
     | ConversationAssigned
     | ConversationUnassigned
     | ConversationTransferred
+    | ConversationMerged
+    | ConversationSplit
     | ContactStarted
     | ContactEnded
     | MessageAdded

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from schemas.common import Identifier
-from schemas.envelope import Envelope, Model, Personal
+from schemas.envelope import Envelope, Model, Personal, Whole
 
 
 class CustomerData(Model):
@@ -43,10 +43,47 @@ class CustomerUpdated(CustomerEvent):
     type: Literal["customer.updated"] = "customer.updated"
 
 
-class CustomerErasedData(Model):
-    """Who is no more."""
+class MergeData(CustomerData):
+    """Who was found to be whom. `customer_id` is the absorbed Customer's."""
+
+    merge_id: str
+    survivor: str
+    """Who stands for both; may have been absorbed since."""
+    n: Whole
+    """How many merges and undos the absorbed Customer has seen, with this one: only the latest counts."""
+    by: str | None = None
+    """The lead who did it; None where a message proved it."""
+    reason: str
+
+
+MERGES_KEY = "merges"
+"""Key of all merges and undos: they have one order, so that nobody ever sees a circle of them."""
+
+
+class MergeEvent(Envelope):
+    """Base: keyed by MERGES_KEY."""
 
     customer_id: str
+    home: str
+    seq: Whole
+    data: MergeData
+
+
+class CustomerMerged(MergeEvent):
+    """Two Customers are one person; the absorbed one's id leads to the survivor."""
+
+    type: Literal["customer.merged"] = "customer.merged"
+
+
+class CustomerSplit(MergeEvent):
+    """A merge was undone."""
+
+    type: Literal["customer.split"] = "customer.split"
+
+
+class CustomerErasedData(CustomerData):
+    """Who is no more."""
+
     homes: tuple[str, ...]
     """All Customers who were this person, `customer_id` among them."""
 
@@ -60,4 +97,7 @@ class CustomerErased(Envelope):
     data: CustomerErasedData
 
 
-AnyCustomerEvent = Annotated[CustomerCreated | CustomerUpdated | CustomerErased, Field(discriminator="type")]
+AnyCustomerEvent = Annotated[
+    CustomerCreated | CustomerUpdated | CustomerMerged | CustomerSplit | CustomerErased,
+    Field(discriminator="type"),
+]

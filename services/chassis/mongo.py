@@ -7,7 +7,7 @@ from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from services.chassis.settings import Settings
@@ -71,3 +71,14 @@ async def bulk(collection: Collection, operations: Sequence[Any], *, ordered: bo
             raise
         return frozenset(item["index"] for item in errors)
     return frozenset()
+
+
+def lost_race(error: PyMongoError) -> bool:
+    """Return whether a transaction failed because another writer was faster: it may be tried again."""
+    details: Any = getattr(error, "details", None) or {}
+    duplicate = any(item.get("code") == DUPLICATE_KEY for item in details.get("writeErrors", ()))
+    return (
+        duplicate
+        or isinstance(error, DuplicateKeyError)
+        or error.has_error_label("TransientTransactionError")
+    )

@@ -22,7 +22,7 @@ async def page(
     order: Sequence[str],
     limit: int,
     cursor: str | None,
-    view: Callable[[Document], dict[str, Any]],
+    view: Callable[[Document], Any],
     *,
     newest_first: bool = True,
     without: Sequence[str] = (),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote, unquote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -28,8 +29,11 @@ class Problem(Exception):  # noqa: N818  (RFC 9457's own word)
         headers: Mapping[str, str] | None = None,
         state: str | None = None,
         more: Mapping[str, object] | None = None,
+        moved: tuple[str, str] | None = None,
     ) -> None:
         super().__init__(title)
+        self.moved = moved
+        """Which id in the request's path leads to which other."""
         self.status = status
         self.headers = dict(headers or {})
         self.body: dict[str, object] = {
@@ -46,6 +50,20 @@ class Problem(Exception):  # noqa: N818  (RFC 9457's own word)
 def not_found(what: str) -> Problem:
     """404: it does not exist, or the caller may not see it."""
     return Problem(404, "Not Found", f"{what} does not exist, or you may not see it")
+
+
+def moved(what: str, from_id: str, to_id: str) -> Problem:
+    """308: `what` goes on under another id; the caller sends the same request there.
+
+    `Location` is made by whoever answers the request: its own path with the id exchanged.
+    """
+    return Problem(
+        308,
+        "Permanent Redirect",
+        f"the {what} {from_id} was merged into {to_id}",
+        more={f"{what}_id": to_id},
+        moved=(from_id, to_id),
+    )
 
 
 def conflict(
@@ -95,12 +113,22 @@ def _field(item: Mapping[str, Any]) -> str:
     return ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0])
 
 
+def _location(request: Request, from_id: str, to_id: str) -> str:
+    """Return the request's own address, with one id in its path exchanged for another."""
+    path = request.url.path.split("/")
+    parts = [quote(to_id, safe="") if unquote(part) == from_id else part for part in path]
+    return "/".join(parts) + (f"?{request.url.query}" if request.url.query else "")
+
+
 def install(app: FastAPI) -> None:
     """Let `app` answer every error as a problem."""
 
     @app.exception_handler(Problem)
-    async def on_problem(_: Request, error: Problem) -> JSONResponse:
-        return response(error)
+    async def on_problem(request: Request, error: Problem) -> JSONResponse:
+        answer = response(error)
+        if error.moved is not None:
+            answer.headers["Location"] = _location(request, *error.moved)
+        return answer
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:

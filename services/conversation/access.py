@@ -6,7 +6,7 @@ from schemas.customers import CustomerErased
 from schemas.routing import AgentChanged
 from services.chassis.auth import Principal, Role
 from services.chassis.delivery import HANDLED, Delivery, Outcome
-from services.chassis.problems import not_found
+from services.chassis.problems import moved, not_found
 from services.conversation.domain.model import Conversation
 from services.conversation.store import Store
 
@@ -43,19 +43,39 @@ class Access:
         return await self._store.agent_inboxes(caller.subject)
 
     async def conversation(self, caller: Principal, conversation_id: str) -> Conversation:
-        """Return a Conversation the caller may see. Raises Problem 404."""
+        """Return a Conversation the caller may see. Raises Problem 404; 308 where another goes on for it."""
+        found = await self.seen(caller, conversation_id)
+        if found.merged_into is not None:
+            raise moved("conversation", conversation_id, found.merged_into)
+        return (await self._store.with_customers([found]))[0]
+
+    async def seen(self, caller: Principal, conversation_id: str) -> Conversation:
+        """Return a Conversation the caller may see, also one that ended in another. Raises Problem 404."""
         found = await self._store.conversation(conversation_id)
         own = await self.inboxes(caller)
         if found is None or (own is not None and found.inbox not in own):
             raise not_found(f"the Conversation {conversation_id}")
         return found
 
-    async def customer(self, caller: Principal, customer_id: str) -> None:
-        """Raise Problem 404 unless a Conversation of theirs is in an own Inbox, or they have none."""
+    async def customer(self, caller: Principal, customer_id: str) -> tuple[str, ...]:
+        """Return the homes of a Customer whom the caller may see.
+
+        That are those with a Conversation in an own Inbox, and those without any. Raises Problem 404;
+        308 for one whom another absorbed.
+        """
+        homes = await self.homes(caller, customer_id)
+        if homes[0] != customer_id:
+            raise moved("customer", customer_id, homes[0])
+        return homes
+
+    async def homes(self, caller: Principal, customer_id: str) -> tuple[str, ...]:
+        """Return the homes of whoever stands for a Customer. Raises Problem 404."""
         own = await self.inboxes(caller)
-        if await self._store.has_conversation(customer_id, None):
-            if own is None or await self._store.has_conversation(customer_id, own):
-                return
-        elif await self._store.knows(customer_id):
-            return
-        raise not_found(f"the Customer {customer_id}")
+        homes = await self._store.homes(customer_id)
+        if await self._store.has_conversation(homes, None):
+            seen = own is None or await self._store.has_conversation(homes, own)
+        else:
+            seen = await self._store.knows(homes)
+        if not seen:
+            raise not_found(f"the Customer {customer_id}")
+        return homes

@@ -32,7 +32,7 @@ from services.conversation.inputs import (
 )
 from services.conversation.permission import Reply
 from services.conversation.signals import Signals
-from services.conversation.store import Store, conversation_of
+from services.conversation.store import Store, any_of, conversation_of
 from services.conversation.views import conversation_view, timeline_view, visitor_view
 
 TIMELINE_ORDER = ("at", "seq", "_id")
@@ -80,21 +80,18 @@ def _reads(parts: Parts) -> APIRouter:
         limit: Limit = 50,
         cursor: str | None = None,
     ) -> dict[str, Any]:
-        asked = {"status": status, "inbox": inbox, "agent": agent, "customer_id": customer, "topics": topic}
+        asked = {"status": status, "inbox": inbox, "agent": agent, "topics": topic}
         query: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-        query["erased"] = None
+        query |= {"erased": None, "merged": {"$ne": True}}
+        if customer is not None:
+            query["home"] = any_of(await store.homes(customer))
         own = await parts.access.inboxes(caller)
         if own is not None:
             query = {"$and": [query, {"inbox": {"$in": own}}]}
         place = ("opened_at", "_id")
-        return await page(
-            store.conversations,
-            query,
-            place,
-            limit,
-            cursor,
-            lambda row: conversation_view(conversation_of(row)),
-        )
+        found = await page(store.conversations, query, place, limit, cursor, conversation_of)
+        shown = await store.with_customers(found["items"])
+        return {**found, "items": [conversation_view(each) for each in shown]}
 
     @router.get("/v1/conversations/{conversation_id}")
     async def conversation(caller: Agent, conversation_id: str) -> dict[str, Any]:
@@ -104,9 +101,9 @@ def _reads(parts: Parts) -> APIRouter:
     async def timeline(
         caller: Agent, customer_id: str, limit: Limit = 50, cursor: str | None = None
     ) -> dict[str, Any]:
-        await parts.access.customer(caller, customer_id)
+        homes = await parts.access.customer(caller, customer_id)
         found = await page(
-            store.timeline, {"home": customer_id}, TIMELINE_ORDER, limit, cursor, timeline_view
+            store.timeline, {"home": any_of(homes)}, TIMELINE_ORDER, limit, cursor, timeline_view
         )
         return await parts.files.described(found)
 

@@ -29,6 +29,7 @@ from services.conversation.files import Files
 from services.conversation.files import routes as file_routes
 from services.conversation.handlers import ErasedCustomer, Threads
 from services.conversation.loops import count_current, fire_timers, sweep_outboxes
+from services.conversation.merges import Merges
 from services.conversation.settings import ConversationSettings
 from services.conversation.signals import Signals
 from services.conversation.store import Store
@@ -76,7 +77,7 @@ def build_app(
         router=router,
         publisher=publisher,
         database=database,
-        consumers=consumers(threads, access, clock, wordings.help_text),
+        consumers=consumers(threads, access, Merges(threads), clock, wordings.help_text),
         seals=seals,
         on_start=[store.prepare, once.prepare, attachments.prepare, partial(erasures.prepare, NAME)],
         on_stop=[shared.client.close],

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from schemas import ids
@@ -154,6 +155,8 @@ class Commands:
                 while True:
                     loaded = await self._threads.store.load([conversation.customer_id])
                     current = _of(loaded[conversation.customer_id].thread, conversation)
+                    if current is conversation:
+                        raise conflict("the Conversation was closed, or merged into another")
                     wish = routing.outcome(current, command)
                     if wish is None:
                         raise conflict(
@@ -206,7 +209,7 @@ def _make_current(draft: Draft, conversation: Conversation, action: Action) -> N
                 f"the Customer's newer Conversation {current.id} is {current.status}",
                 state=current.status,
             )
-        draft.put(conversation)
+        draft.put(replace(conversation, customer_id=draft.thread.customer_id))
         return
     raise _refusal(action, conversation)
 

@@ -55,7 +55,7 @@ class Erasing:
     async def _empty(self, homes: Sequence[str]) -> None:
         todo = list(homes)
         for _ in range(MOST_TRIES):
-            loaded = await self.store.load(todo)
+            loaded = await self.store.own(todo)
             changed = [item for item in loaded.values() if self._decided(item)]
             lost = await self.store.save(changed, self.next_due)
             saved = [item for who, item in loaded.items() if who not in lost]
@@ -92,7 +92,8 @@ class Erasing:
             "$map": {"input": "$state.contacts", "in": {"$mergeObjects": ["$$this", {"address": ""}]}}
         }
         await self._conversations.update_many(
-            {"customer_id": theirs}, [{"$set": {"erased": True, "state.contacts": nameless}}]
+            {"$or": [{"home": theirs}, {"customer_id": theirs}]},
+            [{"$set": {"erased": True, "state.contacts": nameless}}],
         )
         await self.database["threads_stuck"].delete_many({"key": theirs})
         for home in homes:
@@ -101,5 +102,5 @@ class Erasing:
             )
 
     async def _conversation_ids(self, homes: Collection[str]) -> list[str]:
-        found = self._conversations.find({"customer_id": {"$in": list(homes)}}, {"_id": 1})
+        found = self._conversations.find({"home": {"$in": list(homes)}}, {"_id": 1})
         return [row["_id"] async for row in found]

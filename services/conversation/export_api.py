@@ -29,7 +29,9 @@ class Export:
         theirs, database = {"$in": list(homes)}, self.database
         return {
             "threads": found(database["threads"], {"_id": theirs}, _OURS),
-            "conversations": found(database["conversations"], {"customer_id": theirs}),
+            "conversations": found(
+                database["conversations"], {"$or": [{"home": theirs}, {"customer_id": theirs}]}
+            ),
             "timeline": found(database["timeline"], {"home": theirs}),
             "files": self._files(homes),
         }

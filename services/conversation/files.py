@@ -54,9 +54,9 @@ class Files:
             if theirs != ("chat", caller.account, caller.visitor_id):
                 raise not_found("the attachment")
         elif row["conversation_id"] is not None:
-            await self._access.conversation(caller, row["conversation_id"])
+            await self._access.seen(caller, row["conversation_id"])
         else:
-            await self._access.customer(caller, row["home"])
+            await self._access.homes(caller, row["home"])
 
     async def uploaded(self, caller: Principal, attachment_ids: Sequence[str]) -> list[File]:
         """Return the caller's own uploads; `use` keeps them once a message has them. Raises Problem 422."""

@@ -9,6 +9,7 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from schemas import ids
+from schemas.envelope import Envelope
 from services.chassis.clock import Clock, utc_now
 from services.chassis.delivery import DUPLICATE, HANDLED, Delivery, Outcome, Refused
 from services.chassis.faults import BrokerUnavailable
@@ -67,7 +68,10 @@ class ThreadStore(Protocol):
     """Where threads are kept."""
 
     async def load(self, customer_ids: Sequence[str]) -> dict[str, Loaded]:
-        """Return the threads, new ones for Customers without."""
+        """Return the threads, new ones for Customers without; of the absorbed that of their survivor."""
+
+    async def own(self, customer_ids: Sequence[str]) -> dict[str, Loaded]:
+        """Return the Customers' own threads, though others go on in their place."""
 
     async def rows(self, row_ids: Sequence[str]) -> dict[str, Known]:
         """Return the timeline rows that exist."""
@@ -76,6 +80,12 @@ class ThreadStore(Protocol):
         self, changed: Sequence[Loaded], next_due: Callable[[Thread], datetime | None]
     ) -> frozenset[str]:
         """Save each thread with its effects in one write; return the Customers lost to another writer."""
+
+    async def join(self, changed: Sequence[Loaded], next_due: Callable[[Thread], datetime | None]) -> bool:
+        """Save several threads with their effects, all or nothing; False when another writer was faster.
+
+        Conversations are written at once, in the order of `changed`. Nothing may wait in the outboxes.
+        """
 
     async def drain(self, items: Sequence[Loaded]) -> None:
         """Carry out what waits in these threads' outboxes, as loaded and saved."""
@@ -99,7 +109,8 @@ class Threads:
     clock: Clock = utc_now
     _turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
-    def _due(self, thread: Thread) -> datetime | None:
+    def due(self, thread: Thread) -> datetime | None:
+        """Return when the thread next changes by itself."""
         return self.next_due(thread, self.inboxes)
 
     # --- from Kafka -----------------------------------------------------------------------------
@@ -110,21 +121,22 @@ class Threads:
         todo = list(range(len(batch)))
         touched: dict[str, Loaded] = {}
         for _ in range(MOST_TRIES):
-            loaded = await self.store.load(list({batch[index].message.customer_id for index in todo}))
+            loaded = await self.store.load(list({_home(batch[index].message) for index in todo}))
             known = await self.store.rows(
                 [row for index in todo if (row := rule.row_id(batch[index].message))]
             )
             for index in todo:
                 outcomes[index] = self._apply_one(rule, batch[index], loaded, known)
-            lost = await self.store.save([item for item in loaded.values() if item.changed], self._due)
+            threads = {item.thread.customer_id: item for item in loaded.values()}
+            lost = await self.store.save([item for item in threads.values() if item.changed], self.due)
             touched.update(
                 {
                     who: item
-                    for who, item in loaded.items()
+                    for who, item in threads.items()
                     if who not in lost and (item.changed or item.pending)
                 }
             )
-            todo = [index for index in todo if batch[index].message.customer_id in lost]
+            todo = [index for index in todo if loaded[_home(batch[index].message)].thread.customer_id in lost]
             if not todo:
                 await self.store.drain(list(touched.values()))
                 return outcomes
@@ -134,7 +146,7 @@ class Threads:
         self, rule: Rule, delivery: Delivery, loaded: Mapping[str, Loaded], known: Mapping[str, Known]
     ) -> Outcome:
         message = delivery.message
-        item = loaded[message.customer_id]
+        item = loaded[_home(message)]
         row_id = rule.row_id(message)
         seen = _seen(known.get(row_id), item.rows.get(row_id)) if row_id else None
         draft = Draft(
@@ -142,7 +154,7 @@ class Threads:
             message.id,
             message.correlation,
             rule.moment(message),
-            message.home or message.customer_id,
+            _home(message),
         )
         try:
             if not rule.decide(draft, message, seen, self.inboxes):
@@ -184,12 +196,14 @@ class Threads:
             if item.thread.erased:
                 raise ErasedCustomer
             if command not in item.thread.commands:
-                draft = Draft(item.thread, command, correlation or command, self.clock(), customer_id)
+                draft = Draft(
+                    item.thread, command, correlation or command, self.clock(), item.thread.customer_id
+                )
                 decide(draft)
                 applied = (*draft.thread.commands, command)[-KEPT_COMMANDS:]
                 draft.thread = replace(draft.thread, commands=applied)
                 item.take(draft)
-                if item.changed and await self.store.save([item], self._due):
+                if item.changed and await self.store.save([item], self.due):
                     continue
             await self._drain_if_possible(item)
             return item.thread
@@ -216,10 +230,17 @@ class Threads:
             else:
                 item.take(draft)
         changed = [item for item in due if item.changed]
-        lost = await self.store.save(changed, self._due)
+        lost = await self.store.save(changed, self.due)
         saved = [item for item in changed if item.thread.customer_id not in lost]
         await self.store.drain(saved)
         return len(saved)
+
+
+def _home(record: Envelope) -> str:
+    """Return whose a record is; the thread it changes may be a survivor's."""
+    home = record.home or record.customer_id
+    assert home is not None  # noqa: S101  (all records about threads have one)
+    return home
 
 
 def _seen(written: Known | None, waiting: int | None) -> Known | None:

@@ -1,11 +1,13 @@
 """Threads, Conversations and timelines in MongoDB."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateOne
+from pymongo.errors import PyMongoError
 
 from schemas.common import Channel, Identifier
 from schemas.conversations import ConversationEvent, Status
@@ -15,7 +17,7 @@ from schemas.topics import CONVERSATIONS_EVENTS, MESSAGES_OUTBOUND, ROUTING_COMM
 from services.chassis import metrics
 from services.chassis.broker import Publisher, partition_of
 from services.chassis.clock import Clock, utc_now
-from services.chassis.mongo import Database, Document, bulk
+from services.chassis.mongo import Database, Document, bulk, lost_race
 from services.chassis.outbox import Effect, Outbox, Publish, Row, from_document, to_document
 from services.conversation.domain.consent import Line
 from services.conversation.domain.draft import Caused, RowPatch, TimelineRow
@@ -33,6 +35,7 @@ class Store:
 
     def __init__(self, database: Database, publisher: Publisher, clock: Clock = utc_now) -> None:
         self._clock = clock
+        self._client = database.client
         self._threads = database["threads"]
         self._agents = database["agents"]
         self._customers = database["customers"]
@@ -56,7 +59,7 @@ class Store:
                 IndexModel(newest, name="newest"),
                 *(
                     IndexModel([(name, ASCENDING), *newest], name=f"by_{name}")
-                    for name in ("customer_id", "status", "inbox", "agent", "topics")
+                    for name in ("home", "status", "inbox", "agent", "topics")
                 ),
             ]
         )
@@ -76,8 +79,22 @@ class Store:
     # --- threads --------------------------------------------------------------------------------
 
     async def load(self, customer_ids: Sequence[str]) -> dict[str, Loaded]:
-        """Return the threads, new ones for Customers without."""
+        """Return the threads, new ones for Customers without; of the absorbed that of their survivor.
+
+        Customers with the same thread get the same object.
+        """
+        loaded = await self.own(customer_ids)
+        found = dict(loaded)
+        while absorbed := {each for item in found.values() if (each := item.thread.merged_into)}:
+            found = await self.own(list(absorbed - loaded.keys()))
+            loaded |= found
+        return {customer: _survivor(loaded, customer) for customer in customer_ids}
+
+    async def own(self, customer_ids: Sequence[str]) -> dict[str, Loaded]:
+        """Return the Customers' own threads, though others go on in their place."""
         loaded = {customer: Loaded(Thread(customer_id=customer)) for customer in customer_ids}
+        if not loaded:
+            return {}
         async for document in self._threads.find({"_id": {"$in": list(customer_ids)}}):
             loaded[document["_id"]] = _loaded(document)
         return loaded
@@ -100,6 +117,34 @@ class Store:
         if lost:
             metrics.CONFLICTS.labels("threads").inc(len(lost))
         return frozenset(changed[index].thread.customer_id for index in lost)
+
+    async def join(self, changed: Sequence[Loaded], next_due: Callable[[Thread], datetime | None]) -> bool:
+        """Save several threads with their effects, all or nothing; False when another writer was faster.
+
+        All get the highest version, so that of a Conversation that moves the latest state is known.
+        """
+        now = self._clock()
+        version = max(item.thread.version for item in changed) + 1
+        rows = [
+            _operation(_conversation_document(conversation, version))
+            for item in changed
+            for conversation in sorted(item.conversations.values(), key=_closed_first)
+        ]
+        for item in changed:
+            item.effects = [_effect(caused, item.thread.customer_id, now) for caused in item.caused]
+        try:
+            async with self._client.start_session() as session, await session.start_transaction():
+                for item in changed:
+                    saved = _save(item, next_due(item.thread), version)
+                    await self._threads.bulk_write([saved], session=session)
+                for row in rows:
+                    await self.conversations.bulk_write([row], session=session)
+        except PyMongoError as error:
+            if lost_race(error):
+                metrics.CONFLICTS.labels("threads").inc()
+                return False
+            raise
+        return True
 
     async def drain(self, items: Sequence[Loaded]) -> None:
         """Carry out what waits in these outboxes; read again only where there is more than ours."""
@@ -146,14 +191,23 @@ class Store:
         document = await self.conversations.find_one({"_id": conversation_id, "erased": None})
         return _CONVERSATIONS.validate_python(document["state"]) if document else None
 
+    async def homes(self, customer_id: str) -> tuple[str, ...]:
+        """Return the Customers for whom this one's thread stands, the one whose thread it is first."""
+        return (await self.load([customer_id]))[customer_id].thread.homes
+
+    async def with_customers(self, conversations: Sequence[Conversation]) -> list[Conversation]:
+        """Return Conversations as those of whoever stands for their Customer today."""
+        threads = await self.load(list({each.home for each in conversations}))
+        return [replace(each, customer_id=threads[each.home].thread.customer_id) for each in conversations]
+
     async def message_with(self, attachment_id: str) -> Document | None:
         """Return the timeline item that shows this attachment."""
         fields = dict.fromkeys(("conversation_id", "home", "channel", "account", "address"), 1)
         return await self.timeline.find_one({"attachments.id": attachment_id}, fields)
 
-    async def has_conversation(self, customer_id: str, inboxes: Sequence[str] | None) -> bool:
+    async def has_conversation(self, homes: Sequence[str], inboxes: Sequence[str] | None) -> bool:
         """Return whether the Customer has or had a Conversation, in one of `inboxes` if these are given."""
-        query: Document = {"customer_id": customer_id, "erased": None}
+        query: Document = {"home": any_of(homes), "erased": None}
         if inboxes is not None:
             query["inbox"] = {"$in": list(inboxes)}
         return await self.conversations.find_one(query, {"_id": 1}) is not None
@@ -165,12 +219,13 @@ class Store:
 
     # --- what other services told ---------------------------------------------------------------
 
-    async def knows(self, customer_id: str) -> bool:
+    async def knows(self, homes: Sequence[str]) -> bool:
         """Return whether identity has told of the Customer, or they have written."""
-        known = await self._customers.find_one({"_id": customer_id}, {"erased": 1})
-        if known is not None:
-            return not known.get("erased", False)
-        return await self.timeline.find_one({"home": customer_id}, {"_id": 1}) is not None
+        of_them = any_of(homes)
+        known = [row async for row in self._customers.find({"_id": of_them}, {"erased": 1})]
+        if known:
+            return not any(row.get("erased") for row in known)
+        return await self.timeline.find_one({"home": of_them}, {"_id": 1}) is not None
 
     async def learn_customers(self, customer_ids: Sequence[str]) -> None:
         """Remember that these Customers exist."""
@@ -196,6 +251,11 @@ class Store:
         )
 
 
+def any_of(homes: Sequence[str]) -> object:
+    """Return the condition on a field that it is one of these; of one an equality, which is cheaper."""
+    return homes[0] if len(homes) == 1 else {"$in": list(homes)}
+
+
 def conversation_of(document: Document) -> Conversation:
     """Return the Conversation stored in a document of the `conversations` collection."""
     return _CONVERSATIONS.validate_python(document["state"])
@@ -219,9 +279,24 @@ def _loaded(document: Document) -> Loaded:
     return item
 
 
-def _save(item: Loaded, due: datetime | None) -> UpdateOne:
+def _survivor(loaded: Mapping[str, Loaded], customer_id: str) -> Loaded:
+    item = loaded[customer_id]
+    while item.thread.merged_into is not None:
+        item = loaded[item.thread.merged_into]
+    return item
+
+
+def _closed_first(conversation: Conversation) -> bool:
+    return conversation.status is not Status.CLOSED
+
+
+def _operation(document: Document) -> ReplaceOne[Document]:
+    return ReplaceOne({"_id": document["_id"]}, document, upsert=True)
+
+
+def _save(item: Loaded, due: datetime | None, version: int | None = None) -> UpdateOne:
     thread = item.thread
-    version = thread.version + 1
+    version = version or thread.version + 1
     state = _THREADS.dump_python(thread, mode="json", exclude={"version", "seq"})
     fields: Document = {
         "state": state,
@@ -312,6 +387,8 @@ def _conversation_document(conversation: Conversation, version: int) -> Document
         "_id": conversation.id,
         "version": version,
         "customer_id": conversation.customer_id,
+        "home": conversation.home,
+        "merged": conversation.merged_into is not None,
         "open": conversation.status is not Status.CLOSED,
         "status": conversation.status,
         "inbox": conversation.inbox,

@@ -21,21 +21,32 @@ from services.conversation import metrics
 from services.conversation.access import Access
 from services.conversation.domain.rules import ROUTE, SHOW_DELIVERY, HelpText, Rule, attach
 from services.conversation.handlers import Threads
+from services.conversation.merges import Merges
 
 GROUP = "conversation"
 RULES = ((ROUTING_DECISIONS, ROUTE), (MESSAGES_STATUS, SHOW_DELIVERY))
 
 
-def consumers(threads: Threads, access: Access, clock: Clock, help_text: HelpText) -> list[Consumer]:
+def consumers(
+    threads: Threads, access: Access, merges: Merges, clock: Clock, help_text: HelpText
+) -> list[Consumer]:
     """Return the table of consumers."""
     rules = ((MESSAGES_IDENTIFIED, attach(help_text)), *RULES)
     handlers: list[tuple[Topic, BatchHandler]] = [
         *((topic, _applying(threads, rule, clock)) for topic, rule in rules),
         (AGENTS_EVENTS, access.learn),
-        (CUSTOMERS_EVENTS, access.meet),
+        (CUSTOMERS_EVENTS, _meeting(access, merges)),
     ]
     # a group for each topic: one that reconnects leaves the others alone
     return [Consumer(topic, f"{GROUP}.{topic.name}", handle) for topic, handle in handlers]
+
+
+def _meeting(access: Access, merges: Merges) -> BatchHandler:
+    async def handle(batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        await access.meet(batch)
+        return await merges.apply(batch)
+
+    return handle
 
 
 def _applying(threads: Threads, rule: Rule, clock: Clock) -> BatchHandler:

@@ -1,7 +1,6 @@
 """HTTP routes: parse, authorise, call."""
 
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,27 +8,22 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from schemas.common import Identifier
-from services.chassis.auth import Agent, Principal
+from services.chassis.auth import Agent, Lead
 from services.chassis.idempotency import Answer
 from services.chassis.idempotency import Commands as Once
 from services.chassis.identifiers import InvalidIdentifier, identifier, parse_identifier
 from services.chassis.pages import Limit, page
-from services.chassis.problems import conflict, invalid, not_found, unavailable
+from services.chassis.problems import invalid, moved, not_found
 from services.identity import metrics
-from services.identity.commands import (
-    BusyError,
-    Commands,
-    NotTheirsError,
-    Patch,
-    TakenError,
-    UnknownCustomerError,
-)
+from services.identity.answers import once
+from services.identity.commands import Commands, Patch
 from services.identity.domain.claims import key
-from services.identity.domain.profile import Profile, TooMuchError
-from services.identity.inputs import CustomerInput, CustomerPatch, IdentifierInput
+from services.identity.domain.merging import united
+from services.identity.inputs import CustomerInput, CustomerPatch, IdentifierInput, MergeInput
 from services.identity.later import later
-from services.identity.store import Store, profile_of, words
-from services.identity.views import customer_view
+from services.identity.merges import Merges
+from services.identity.store import Store, words
+from services.identity.views import customer_view, merge_view
 
 Short = Annotated[str | None, Query(max_length=1200)]
 
@@ -40,8 +34,13 @@ class Parts:
 
     store: Store
     commands: Commands
+    merges: Merges
     once: Once
     default_region: str
+
+    async def shown(self, survivor: str) -> dict[str, Any]:
+        """Return a Customer as the API shows them, with all whom they stand for."""
+        return customer_view(united((await self.store.families([survivor]))[survivor]))
 
 
 def routes(parts: Parts) -> APIRouter:
@@ -50,6 +49,7 @@ def routes(parts: Parts) -> APIRouter:
     router.include_router(_reads(parts))
     router.include_router(_customers(parts))
     router.include_router(_identifiers(parts))
+    router.include_router(_merges(parts))
     router.include_router(later())
     return router
 
@@ -73,22 +73,24 @@ def _reads(parts: Parts) -> APIRouter:
                 return {"items": [], "next_cursor": None}
             asked.append({"_id": owner})
         asked += [{"words": {"$regex": f"^{re.escape(word)}"}} for word in words(q or "")]
-        return await page(
-            store.customers,
-            {"$and": [{"erased_at": None}, *asked]},
-            ("created_at", "_id"),
-            limit,
-            cursor,
-            lambda row: customer_view(profile_of(row)),
-            without=("outbox",),
+        # an absorbed Customer is found by what is known of them, and shown as who stands for them
+        query = {"$and": [{"erased_at": None}, *(asked or [{"merged_into": None}])]}
+        order = ("created_at", "_id")
+        found = await page(
+            store.customers, query, order, limit, cursor, lambda row: row["_id"], without=("outbox",)
         )
+        survivors = await store.survivors(found["items"])
+        families = await store.families(list(dict.fromkeys(survivors[each] for each in found["items"])))
+        return {**found, "items": [customer_view(united(family)) for family in families.values()]}
 
     @router.get("/v1/customers/{customer_id}")
     async def customer(_: Agent, customer_id: str) -> dict[str, Any]:
-        found = (await store.load([customer_id]))[customer_id].profile
-        if not found.exists:
+        survivor = (await store.survivors([customer_id])).get(customer_id)
+        if survivor is None:
             raise not_found(f"the Customer {customer_id}")
-        return customer_view(found)
+        if survivor != customer_id:
+            raise moved("customer", customer_id, survivor)
+        return await parts.shown(customer_id)
 
     return router
 
@@ -99,7 +101,7 @@ async def _owner(parts: Parts, written: str) -> str | None:
     except InvalidIdentifier as error:
         raise invalid("identifier", str(error)) from None
     owners = await parts.store.owners([wanted])
-    return owners[wanted].customer_id if owners else None
+    return owners[wanted].survivor if owners else None
 
 
 def _customers(parts: Parts) -> APIRouter:
@@ -117,20 +119,20 @@ def _customers(parts: Parts) -> APIRouter:
             patch = Patch(body.name or None, body.attributes)
             made = await parts.commands.create(command, patch, list(identifiers.values()))
             metrics.CUSTOMERS_CREATED.labels("agent").inc()
-            return Answer(201, customer_view(made))
+            return Answer(201, await parts.shown(made.customer_id))
 
-        return await _once(parts, request, caller, body.model_dump(), run)
+        return await once(parts.once, request, caller, body.model_dump(), run)
 
     @router.patch("/v1/customers/{customer_id}")
     async def patch(request: Request, caller: Agent, customer_id: str, body: CustomerPatch) -> Response:
         name = (body.name or "") if "name" in body.model_fields_set else None
 
         async def run(command: UUID) -> Answer:
-            changed = await parts.commands.patch(customer_id, command, Patch(name, body.attributes))
+            await parts.commands.patch(customer_id, command, Patch(name, body.attributes))
             metrics.COMMANDS.labels("patch").inc()
-            return Answer(200, customer_view(changed))
+            return Answer(200, await parts.shown(customer_id))
 
-        return await _once(parts, request, caller, body.model_dump(exclude_unset=True), run)
+        return await once(parts.once, request, caller, body.model_dump(exclude_unset=True), run)
 
     return router
 
@@ -143,22 +145,53 @@ def _identifiers(parts: Parts) -> APIRouter:
         wanted = _read(body, parts.default_region)
 
         async def run(command: UUID) -> Answer:
-            changed, status = await parts.commands.attach(customer_id, command, wanted)
+            _, status = await parts.commands.attach(customer_id, command, wanted)
             metrics.COMMANDS.labels("attach").inc()
-            return Answer(status, customer_view(changed))
+            return Answer(status, await parts.shown(customer_id))
 
-        return await _once(parts, request, caller, body.model_dump(), run)
+        return await once(parts.once, request, caller, body.model_dump(), run)
 
     @router.delete("/{kind}/{value:path}")
     async def detach(request: Request, caller: Agent, customer_id: str, kind: str, value: str) -> Response:
         gone = _read(IdentifierInput.model_construct(kind=kind, value=value), parts.default_region)
 
         async def run(command: UUID) -> Answer:
-            changed: Profile = await parts.commands.detach(customer_id, command, gone)
+            await parts.commands.detach(customer_id, command, gone)
             metrics.COMMANDS.labels("detach").inc()
-            return Answer(200, customer_view(changed))
+            return Answer(200, await parts.shown(customer_id))
 
-        return await _once(parts, request, caller, None, run)
+        return await once(parts.once, request, caller, None, run)
+
+    return router
+
+
+def _merges(parts: Parts) -> APIRouter:
+    router = APIRouter(prefix="/v1/merges")
+
+    @router.post("", status_code=201)
+    async def merge(request: Request, caller: Lead, body: MergeInput) -> Response:
+        async def run(command: UUID) -> Answer:
+            done = await parts.merges.merge(command, body.survivor, body.absorbed, by=caller.subject)
+            metrics.COMMANDS.labels("merge").inc()
+            return Answer(201, merge_view(done))
+
+        return await once(parts.once, request, caller, body.model_dump(), run)
+
+    @router.get("/{merge_id}")
+    async def shown(_: Agent, merge_id: str) -> dict[str, Any]:
+        found = await parts.store.find_merge(merge_id)
+        if found is None:
+            raise not_found(f"the merge {merge_id}")
+        return merge_view(found)
+
+    @router.post("/{merge_id}/undo")
+    async def undo(request: Request, caller: Lead, merge_id: str) -> Response:
+        async def run(command: UUID) -> Answer:
+            undone = await parts.merges.undo(command, merge_id)
+            metrics.COMMANDS.labels("undo").inc()
+            return Answer(200, merge_view(undone))
+
+        return await once(parts.once, request, caller, None, run)
 
     return router
 
@@ -169,26 +202,3 @@ def _read(item: IdentifierInput, region: str, within: str = "") -> Identifier:
     except InvalidIdentifier as error:
         field = "kind" if str(error).startswith("unknown kind") else "value"
         raise invalid(f"{within}{field}", str(error)) from None
-
-
-async def _once(
-    parts: Parts, request: Request, caller: Principal, body: object, run: Callable[[UUID], Awaitable[Answer]]
-) -> Response:
-    """Run a command once, and say in HTTP's words why it could not be."""
-
-    async def saying(command: UUID) -> Answer:
-        try:
-            return await run(command)
-        except TakenError as error:
-            detail = f"the identifier {key(error.identifier)} belongs to the Customer {error.customer_id}"
-            raise conflict(detail, kind="identifier-taken") from None
-        except UnknownCustomerError:
-            raise not_found(f"the Customer {request.path_params['customer_id']}") from None
-        except NotTheirsError:
-            raise not_found("the identifier of this Customer") from None
-        except TooMuchError as error:
-            raise invalid(error.field, error.detail) from None
-        except BusyError:
-            raise unavailable("the Customer, changed by many at once,") from None
-
-    return await parts.once.once(request, caller.subject, body, saying)

@@ -24,6 +24,7 @@ from services.identity.export_api import Export, exporting_client
 from services.identity.export_api import routes as export_routes
 from services.identity.handlers import Customers
 from services.identity.loops import sweep_outboxes
+from services.identity.merges import Merges
 from services.identity.settings import IdentitySettings
 from services.identity.store import Store
 from services.identity.subscribers import consumers
@@ -52,10 +53,12 @@ def build_app(
     publisher = publisher or KafkaPublisher(settings, NAME, seals)
     database = database if database is not None else connect(settings, NAME)
     store = Store(database, publisher)
-    customers = Customers(store, publisher, new_customer, clock, ErasedIdentifiers(database, keys))
+    merges = Merges(store, clock)
+    when_erased = ErasedIdentifiers(database, keys)
+    customers = Customers(store, merges, publisher, new_customer, clock, when_erased)
     once = Once(database, clock)
     erasing = Erasing(database, store, keys, Erasures(shared, clock), once, clock)
-    router = routes(Parts(store, Commands(store, clock), once, settings.default_region))
+    router = routes(Parts(store, Commands(store, clock), merges, once, settings.default_region))
     router.include_router(erasure_routes(erasing, once))
     client = exporting_client()
     urls = {

@@ -24,7 +24,9 @@ from services.identity.domain.profile import (
     with_identifiers,
     without_identifier,
 )
-from services.identity.handlers import MOST_TRIES, CustomerStore
+from services.identity.errors import BusyError, MovedError, NotTheirsError, TakenError, UnknownCustomerError
+from services.identity.handlers import CustomerStore
+from services.identity.merges import MOST_TRIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +40,6 @@ class Patch:
         """Return the profile with the changes."""
         named = profile if self.name is None else replace(profile, name=self.name or None)
         return patched(named, self.attributes or {})
-
-
-class TakenError(Exception):
-    """The identifier is another Customer's."""
-
-    def __init__(self, identifier: Identifier, customer_id: str) -> None:
-        super().__init__("taken")
-        self.identifier = identifier
-        self.customer_id = customer_id
-
-
-class UnknownCustomerError(Exception):
-    """There is no such Customer."""
-
-
-class NotTheirsError(Exception):
-    """The Customer does not have the identifier."""
-
-
-class BusyError(Exception):
-    """Other writers won too many times in a row."""
 
 
 class CommandStore(CustomerStore, Protocol):
@@ -120,6 +101,9 @@ class Commands:
         def wish(profile: Profile, owners: Owners) -> _Wish:
             new = _free(customer_id, [identifier], owners)
             check_room(_existing(profile), new)
+            owner = owners.get(key(identifier))
+            if owner is not None and owner.customer_id != customer_id:
+                return _Wish(profile)  # it is that of one whom the Customer stands for
             return _Wish(with_identifiers(profile, [identifier]), attach=new, status=201 if new else 200)
 
         return await self._change(customer_id, command, [identifier], wish)
@@ -129,14 +113,19 @@ class Commands:
 
         Raises UnknownCustomerError, NotTheirsError.
         """
+        owner = (await self.store.owners([key(identifier)])).get(key(identifier))
+        if owner is None or owner.survivor != customer_id:
+            owner = None
 
         def wish(profile: Profile, owners: Owners) -> _Wish:
-            owner = owners.get(key(identifier))
-            if owner is None or owner.customer_id != _existing(profile).customer_id:
+            now = owners.get(key(identifier))
+            if owner is None or now is None or now.customer_id != owner.customer_id:
+                _existing(profile)
                 raise NotTheirsError
-            return _Wish(without_identifier(profile, identifier), detach=[identifier])
+            return _Wish(without_identifier(_existing(profile), identifier), detach=[identifier])
 
-        return (await self._change(customer_id, command, [identifier], wish))[0]
+        home = owner.customer_id if owner else customer_id
+        return (await self._change(home, command, [identifier], wish, on_behalf=customer_id))[0]
 
     async def _change(
         self,
@@ -144,9 +133,15 @@ class Commands:
         command: UUID,
         identifiers: Sequence[Identifier],
         wish: Callable[[Profile, Owners], _Wish],
+        *,
+        on_behalf: str | None = None,
     ) -> tuple[Profile, int]:
+        """Change a Customer who stands for themselves, or for whom `on_behalf` stands."""
         for _ in range(MOST_TRIES):
             loaded = (await self.store.load([customer_id]))[customer_id]
+            survivor = loaded.profile.merged_into
+            if survivor is not None and on_behalf in (None, customer_id):
+                raise MovedError(customer_id, survivor)
             pending = [customer_id] if loaded.pending else []
             status = next((done.status for done in loaded.profile.commands if done.id == command), None)
             if status is not None:
@@ -189,6 +184,6 @@ def _free(customer_id: str, identifiers: Sequence[Identifier], owners: Owners) -
     """Return those of `identifiers` that nobody has. Raises TakenError."""
     for identifier in identifiers:
         owner = owners.get(key(identifier))
-        if owner is not None and owner.customer_id != customer_id:
-            raise TakenError(identifier, owner.customer_id)
+        if owner is not None and owner.survivor != customer_id:
+            raise TakenError(identifier, owner.survivor)
     return [identifier for identifier in identifiers if key(identifier) not in owners]

@@ -23,11 +23,11 @@ from services.chassis.faults import BrokerUnavailable
 from services.chassis.idempotency import Commands as Once
 from services.chassis.keys import CustomerKeys
 from services.chassis.logging import log
-from services.chassis.mongo import Database, Document
+from services.chassis.mongo import Database, Document, lost_race
 from services.chassis.outbox import Publish, to_document
-from services.identity.commands import BusyError, UnknownCustomerError
-from services.identity.handlers import MOST_TRIES
-from services.identity.store import Store, is_lost_race
+from services.identity.errors import BusyError, UnknownCustomerError
+from services.identity.merges import MOST_TRIES
+from services.identity.store import Store
 
 SERVICES = ("identity", "conversation", "notifier", "ingest")
 """Those that hold something of a Customer."""
@@ -126,7 +126,7 @@ class Erasing:
                 for row in family:
                     own = erasure if row["_id"] == homes[0] else None
                     gone = await self._customers.replace_one(
-                        {"_id": row["_id"], "version": row["version"]},
+                        {"_id": row["_id"], "version": row["version"], "joins": row.get("joins")},
                         _tombstone(row, now, own, command),
                         session=session,
                     )
@@ -136,7 +136,7 @@ class Erasing:
                 await self._hashes.add(names, now, session)
                 await self._delete(homes, session)
         except PyMongoError as error:
-            if is_lost_race(error):
+            if lost_race(error):
                 return None
             raise
         return erasure

@@ -10,8 +10,8 @@ from services.chassis.idempotency import Answer
 from services.chassis.idempotency import Commands as Once
 from services.chassis.problems import not_found, unavailable
 from services.identity import metrics
-from services.identity.commands import BusyError, UnknownCustomerError
 from services.identity.erasing import Erasing
+from services.identity.errors import BusyError, UnknownCustomerError
 
 
 def routes(erasing: Erasing, once: Once) -> APIRouter:

@@ -18,8 +18,8 @@ from services.chassis.exports import encoded
 from services.chassis.logging import log
 from services.chassis.mongo import Database, Document
 from services.chassis.problems import not_found, unavailable
-from services.identity.commands import UnknownCustomerError
 from services.identity.erasing import Erasing
+from services.identity.errors import UnknownCustomerError
 from services.identity.store import profile_of
 from services.identity.views import customer_view
 

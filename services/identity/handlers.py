@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from schemas import ids
 from schemas.common import Identifier
 from schemas.inbound import MessageIdentified, MessageReceived
 from schemas.topics import MESSAGES_IDENTIFIED
@@ -33,8 +34,7 @@ from services.identity.domain.profile import (
     lacking,
     with_identifiers,
 )
-
-MOST_TRIES = 50
+from services.identity.merges import MOST_TRIES, Merges
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,9 @@ class CustomerStore(Protocol):
 
     async def owners(self, keys: Sequence[str]) -> dict[str, Owner]:
         """Return who has these identifiers."""
+
+    async def survivors(self, customer_ids: Sequence[str]) -> dict[str, str]:
+        """Return who stands for each of these Customers; unknown ones are left out."""
 
     async def claim(self, claims: Sequence[Claim], now: datetime) -> frozenset[int]:
         """Write the claims; return the indexes of those that somebody else was faster with."""
@@ -131,6 +134,7 @@ class Customers:
     """Finds or makes the Customer of each message."""
 
     store: CustomerStore
+    merges: Merges
     publisher: Publisher
     new_customer: Callable[[], str]
     clock: Clock = utc_now
@@ -162,16 +166,8 @@ class Customers:
         )
 
     async def _identify(self, messages: Sequence[MessageReceived]) -> Identified:
-        people = [person(message.personal) for message in messages]
-        guests = await self._guests(messages, people)
-        owners, new = await self._settle([one for index, one in enumerate(people) if index not in guests])
-        if new and await self._erased(messages):  # while we looked: the identifiers were free since then
-            await self.store.disclaim(new)
-            raise TimeoutError
-        found = [guests.get(index) or resolve(one, owners) for index, one in enumerate(people)]
-        await self.store.vouch(
-            [Claim(identifier, item.customer_id) for item in found for identifier in item.vouched]
-        )
+        found = await self._resolve(messages)
+        await self.store.vouch([claim for item in found for claim in item.vouched])
         saved, pending = await self._keep_profiles(_sightings(messages, found))
         conflicts = [
             Conflict(message, item)
@@ -193,6 +189,33 @@ class Customers:
         created = sum(made.profile.version == 1 for made in saved)
         return Identified(outcomes, created, len(conflicts))
 
+    async def _resolve(self, messages: Sequence[MessageReceived]) -> list[Resolution]:
+        """Return whose each message is; Customers whom one proves to be the same person are merged first."""
+        people = [person(message.personal) for message in messages]
+        tried = set[tuple[str, str]]()
+        while True:
+            guests = await self._guests(messages, people)
+            owners, new = await self._settle([one for index, one in enumerate(people) if index not in guests])
+            if new and await self._erased(messages):  # while we looked: the identifiers are free since then
+                await self.store.disclaim(new)
+                raise TimeoutError
+            found = [
+                guests.get(index) or resolve(one, owners, messages[index].personal.sender)
+                for index, one in enumerate(people)
+            ]
+            proofs = {
+                (item.customer_id, other.customer_id): message.id
+                for message, item in zip(messages, found, strict=True)
+                if item.proven
+                for other in item.contradicting
+            }
+            todo = [pair for pair in proofs if pair not in tried]
+            if not todo:
+                return found
+            tried.update(todo)
+            for one, other in todo:
+                await self.merges.prove(ids.derive("proof", proofs[one, other], other), one, other)
+
     async def _guests(
         self, messages: Sequence[MessageReceived], people: Sequence[Person]
     ) -> Mapping[int, Resolution]:
@@ -202,9 +225,8 @@ class Customers:
             return {}
         senders = {key(identifier) for index in named for identifier in people[index]}
         owners = await self.store.owners(list(senders))
-        loaded = await self.store.load(list(set(named.values())))
-        known = {customer for customer, item in loaded.items() if item.profile.exists}
-        guests = {index: guest_of(who, people[index], owners, known) for index, who in named.items()}
+        survivors = await self.store.survivors(list(set(named.values())))
+        guests = {index: guest_of(who, people[index], owners, survivors) for index, who in named.items()}
         return {index: resolution for index, resolution in guests.items() if resolution is not None}
 
     async def _settle(self, people: Sequence[Person]) -> tuple[Owners, list[Claim]]:
@@ -216,9 +238,12 @@ class Customers:
             if not claims:
                 return owners, new
             lost = await self.store.claim(claims, self.clock())
+            survivors = {owner.customer_id: owner.survivor for owner in owners.values()}
             for index, claim in enumerate(claims):
                 if index not in lost:
-                    owners[key(claim.identifier)] = Owner(claim.customer_id, claim.identifier.verified)
+                    survivor = survivors.get(claim.customer_id, claim.customer_id)
+                    verified = claim.identifier.verified
+                    owners[key(claim.identifier)] = Owner(claim.customer_id, verified, survivor)
                     new.append(claim)
             if lost:
                 owners |= await self.store.owners([key(claims[index].identifier) for index in lost])
@@ -272,8 +297,11 @@ def _sightings(messages: Sequence[MessageReceived], found: Sequence[Resolution])
         if item.guest:
             continue
         theirs = message.personal.name if message.data.direction == "inbound" else None
-        seen = sightings.setdefault(item.customer_id, _Sightings())
-        seen.seen.append((Cause(message.id, message.correlation), theirs, item.own))
+        cause = Cause(message.id, message.correlation)
+        for home in dict.fromkeys((item.home, *(claim.customer_id for claim in item.own))):
+            own = tuple(claim.identifier for claim in item.own if claim.customer_id == home)
+            seen = sightings.setdefault(home, _Sightings())
+            seen.seen.append((cause, theirs if home == item.home else None, own))
     return sightings
 
 
@@ -284,7 +312,7 @@ def _outgoing(message: MessageReceived, resolution: Resolution) -> Outgoing:
         correlation=message.correlation,
         causation=message.id,
         customer_id=resolution.customer_id,
-        home=resolution.customer_id,
+        home=resolution.home,
         data=message.data.model_copy(update={"guest": True}) if resolution.guest else message.data,
         personal=message.personal,
     )

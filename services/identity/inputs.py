@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from services.chassis.text import clean, line
 from services.identity.domain.profile import LONGEST_NAME
@@ -45,6 +45,20 @@ class CustomerInput(Input):
     name: Name | None = None
     identifiers: tuple[IdentifierInput, ...] = Field(default=(), max_length=20)
     attributes: Attributes = Field(default_factory=dict)
+
+
+class MergeInput(Input):
+    """Who goes on, and who is absorbed."""
+
+    survivor: str = Field(min_length=1, max_length=100)
+    absorbed: str = Field(min_length=1, max_length=100)
+
+    @model_validator(mode="after")
+    def _two(self) -> "MergeInput":
+        if self.survivor == self.absorbed:
+            message = "survivor and absorbed must be two Customers"
+            raise ValueError(message)
+        return self
 
 
 class CustomerPatch(Input):

@@ -12,8 +12,6 @@ _CUSTOMER = "/v1/customers/{_id}"
 _LATER = {
     ("GET", f"{_CUSTOMER}/suggestions"): (Role.AGENT, "the list of likely duplicates"),
     ("GET", f"{_CUSTOMER}/audit"): (Role.AGENT, "the audit of a Customer"),
-    ("POST", "/v1/merges"): (Role.LEAD, "a merge"),
-    ("POST", "/v1/merges/{_id}/undo"): (Role.LEAD, "the undoing of a merge"),
 }
 
 

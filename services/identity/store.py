@@ -6,22 +6,24 @@ and its event are one write, and a claim whose profile was not saved is seen and
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from pymongo import ASCENDING, DESCENDING, DeleteOne, IndexModel, InsertOne, UpdateOne
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import PyMongoError
 
 from schemas.common import Identifier
-from schemas.customers import CustomerEvent
+from schemas.customers import MERGES_KEY, CustomerEvent, MergeEvent
 from schemas.topics import CUSTOMERS_EVENTS
 from services.chassis import metrics
 from services.chassis.broker import Publisher
-from services.chassis.mongo import Database, Document, bulk
+from services.chassis.mongo import Database, Document, bulk, lost_race
 from services.chassis.outbox import Effect, Outbox, Publish, from_document, to_document
 from services.identity.domain.claims import Claim, Owner, key
+from services.identity.domain.merging import Merge
 from services.identity.domain.profile import Change, Done, Profile
 from services.identity.handlers import Conflict, Loaded
 
@@ -36,6 +38,7 @@ class Store:
         self._client = database.client
         self._identifiers = database["identifiers"]
         self._conflicts = database["conflicts"]
+        self._merges = database["merges"]
         self.customers = database["customers"]
         self.outbox = Outbox(database, "customers", publisher)
 
@@ -47,6 +50,7 @@ class Store:
             [
                 IndexModel(newest, name="newest"),
                 IndexModel([("words", ASCENDING), *newest], name="by_name"),
+                IndexModel([("merged_into", ASCENDING)], name="absorbed", sparse=True),
             ]
         )
         await self._identifiers.create_index([("customer_id", ASCENDING)], name="by_customer")
@@ -56,8 +60,12 @@ class Store:
 
     async def owners(self, keys: Sequence[str]) -> dict[str, Owner]:
         """Return who has these identifiers."""
-        found = self._identifiers.find({"_id": {"$in": list(keys)}})
-        return {row["_id"]: Owner(row["customer_id"], row["verified"]) async for row in found}
+        rows = [row async for row in self._identifiers.find({"_id": {"$in": list(keys)}})]
+        survivors = await self._absorbed({row["customer_id"] for row in rows})
+        return {
+            row["_id"]: Owner(row["customer_id"], row["verified"], survivors.get(row["customer_id"], ""))
+            for row in rows
+        }
 
     async def claim(self, claims: Sequence[Claim], now: datetime) -> frozenset[int]:
         """Write the claims; return the indexes of those that somebody else was faster with."""
@@ -90,6 +98,80 @@ class Store:
                 for other in conflict.resolution.contradicting
             ],
         )
+
+    # --- merges ---------------------------------------------------------------------------------
+
+    async def survivors(self, customer_ids: Sequence[str]) -> dict[str, str]:
+        """Return who stands for each of these Customers; unknown ones are left out."""
+        found = self.customers.find({"_id": {"$in": list(customer_ids)}, "erased_at": None}, {"_id": 1})
+        known = [row["_id"] async for row in found]
+        absorbed = await self._absorbed(set(known))
+        return {customer: absorbed.get(customer, customer) for customer in known}
+
+    async def _absorbed(self, customer_ids: AbstractSet[str]) -> dict[str, str]:
+        """Return who stands for those of these Customers whom others absorbed."""
+        into: dict[str, str] = {}
+        todo = set(customer_ids)
+        while todo:
+            found = self.customers.find(
+                {"_id": {"$in": list(todo)}, "merged_into": {"$exists": True}}, {"merged_into": 1}
+            )
+            step = {row["_id"]: row["merged_into"] async for row in found}
+            into |= step
+            todo = set(step.values()) - into.keys()
+        return {customer: _end(into, customer) for customer in customer_ids if customer in into}
+
+    async def family(self, customer_id: str) -> list[Profile]:
+        """Return whoever stands for a Customer, and all whom they stand for; [] for an unknown one."""
+        survivor = (await self.survivors([customer_id])).get(customer_id)
+        return [] if survivor is None else (await self.families([survivor]))[survivor]
+
+    async def families(self, survivors: Sequence[str]) -> dict[str, list[Profile]]:
+        """Return each of these survivors with all whom they stand for, themselves first."""
+        member = {survivor: survivor for survivor in survivors}
+        loaded = await self.load(survivors)
+        families = {survivor: [loaded[survivor].profile] for survivor in survivors}
+        todo = list(survivors)
+        while todo:
+            found = self.customers.find({"merged_into": {"$in": todo}}, {"outbox": 0}, sort=[("_id", 1)])
+            todo = []
+            async for document in found:
+                survivor = member[document["_id"]] = member[document["merged_into"]]
+                families[survivor].append(profile_of(document))
+                todo.append(document["_id"])
+        return families
+
+    async def find_merge(self, merge_id: str) -> Merge | None:
+        """Return a merge."""
+        found = await self._merges.find_one({"_id": merge_id})
+        return Merge(id=found.pop("_id"), **found) if found else None
+
+    async def save_merge(self, made: Change, merge: Merge) -> bool:
+        """Save a merge, or that it is undone, with its event; False when another writer was faster."""
+        kept = {**asdict(merge)}
+        name = kept.pop("id")
+        try:
+            async with self._client.start_session() as session, await session.start_transaction():
+                alone: Document = {"_id": merge.survivor, "erased_at": None}
+                if merge.undone_at is None:
+                    alone["merged_into"] = None
+                # whoever merges or absorbs the survivor at the same time writes here too, and one loses
+                touched = await self.customers.update_one(alone, {"$inc": {"joins": 1}}, session=session)
+                if not touched.matched_count:
+                    await session.abort_transaction()
+                    return False
+                await self.customers.update_one(*_saved(made), upsert=True, session=session)
+                await self._merges.replace_one({"_id": name}, kept, upsert=True, session=session)
+        except PyMongoError as error:
+            if lost_race(error):
+                metrics.CONFLICTS.labels("customers").inc()
+                return False
+            raise
+        return True
+
+    async def settle_outbox(self, customer_ids: Sequence[str]) -> None:
+        """Publish what waits in these Customers' outboxes. Raises BrokerUnavailable."""
+        await self.drain([], customer_ids)
 
     # --- profiles -------------------------------------------------------------------------------
 
@@ -128,7 +210,7 @@ class Store:
                     rows = [_claimed(Claim(identifier, customer), now) for identifier in attach]
                     await self._identifiers.insert_many(rows, session=session)
         except PyMongoError as error:
-            if is_lost_race(error):
+            if lost_race(error):
                 metrics.CONFLICTS.labels("customers").inc()
                 return False
             raise
@@ -174,6 +256,8 @@ def profile_of(document: Document) -> Profile:
         identifiers=tuple(Identifier.model_validate(known) for known in document["identifiers"]),
         created_at=document["created_at"],
         commands=tuple(Done(UUID(done["id"]), done["status"]) for done in document.get("commands", ())),
+        merged_into=document.get("merged_into"),
+        merges=document.get("merges", 0),
         erased="erased_at" in document,
     )
 
@@ -199,18 +283,28 @@ def _saved(made: Change) -> tuple[Document, Document]:
     }
     if profile.commands:
         fields["commands"] = [{"id": str(done.id), "status": done.status} for done in profile.commands]
-    return (
-        {"_id": profile.customer_id, "version": profile.version - 1},
-        {"$set": fields, "$push": {"outbox": to_document(_effect(made.event))}},
-    )
+    update: Document = {"$set": fields, "$push": {"outbox": to_document(_effect(made.event))}}
+    if profile.merges:
+        fields["merges"] = profile.merges
+    if profile.merged_into is not None:
+        fields["merged_into"] = profile.merged_into
+    else:
+        update["$unset"] = {"merged_into": ""}
+    return {"_id": profile.customer_id, "version": profile.version - 1}, update
 
 
-def _effect(event: CustomerEvent) -> Effect:
+def _end(into: Mapping[str, str], customer_id: str) -> str:
+    while customer_id in into:
+        customer_id = into[customer_id]
+    return customer_id
+
+
+def _effect(event: CustomerEvent | MergeEvent) -> Effect:
     return Publish(
         id=str(event.id),
         at=event.occurred_at,
         topic=CUSTOMERS_EVENTS.name,
-        key=event.customer_id,
+        key=MERGES_KEY if isinstance(event, MergeEvent) else event.customer_id,
         value=event.json_bytes(),
     )
 
@@ -232,14 +326,3 @@ def _conflict(conflict: Conflict, other: Claim, now: datetime) -> Document:
         "message_id": str(conflict.message.id),
         "at": now,
     }
-
-
-def is_lost_race(error: PyMongoError) -> bool:
-    """Return whether a transaction failed for what another writer did."""
-    details: Any = getattr(error, "details", None) or {}
-    duplicate = any(item.get("code") == 11000 for item in details.get("writeErrors", ()))  # noqa: PLR2004  (DuplicateKey)
-    return (
-        duplicate
-        or isinstance(error, DuplicateKeyError)
-        or error.has_error_label("TransientTransactionError")
-    )

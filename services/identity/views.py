@@ -4,6 +4,7 @@ from typing import Any
 
 from schemas.common import Identifier, IdentifierKind
 from schemas.envelope import rfc3339
+from services.identity.domain.merging import Merge
 from services.identity.domain.profile import Profile
 
 
@@ -15,6 +16,19 @@ def customer_view(profile: Profile) -> dict[str, Any]:
         "attributes": dict(profile.attributes),
         "identifiers": [identifier_view(identifier) for identifier in profile.identifiers],
         "created_at": rfc3339(profile.created_at) if profile.created_at else None,
+    }
+
+
+def merge_view(merge: Merge) -> dict[str, Any]:
+    """Return a merge as the API shows it."""
+    return {
+        "id": merge.id,
+        "survivor": merge.survivor,
+        "absorbed": merge.absorbed,
+        "by": merge.by,
+        "reason": merge.reason,
+        "at": rfc3339(merge.at),
+        "undone_at": rfc3339(merge.undone_at) if merge.undone_at else None,
     }
 
 

@@ -19,9 +19,11 @@ from services.conversation.domain import lifecycle, replies, routing
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.timers import next_due
 from services.conversation.handlers import Threads
+from services.conversation.merges import Merges as ThreadMerges
 from services.conversation.store import Store as ConversationStore
 from services.conversation.subscribers import consumers as conversation_consumers
 from services.identity.handlers import Customers
+from services.identity.merges import Merges
 from services.identity.store import Store as IdentityStore
 from services.identity.subscribers import consumers as identity_consumers
 from services.ingest.fetching import Fetching
@@ -91,7 +93,7 @@ def ingest(database: Database, _log: Log) -> Bench:
 
 def identity(database: Database, log: Log) -> Bench:
     store = IdentityStore(database, log)
-    customers = Customers(store, log, lambda: CUSTOMER, lambda: NOW)
+    customers = Customers(store, Merges(store, lambda: NOW), log, lambda: CUSTOMER, lambda: NOW)
     return Bench(_handlers(identity_consumers(customers)), [store.prepare])
 
 
@@ -112,7 +114,11 @@ def conversation(database: Database, log: Log) -> Bench:
         )
 
     return Bench(
-        _handlers(conversation_consumers(threads, Access(store), lambda: NOW, lambda *_: None)),
+        _handlers(
+            conversation_consumers(
+                threads, Access(store), ThreadMerges(threads), lambda: NOW, lambda *_: None
+            )
+        ),
         [store.prepare],
         {
             "reply": lambda: threads.command(CUSTOMER, sent.causation, reply),

@@ -14,6 +14,7 @@ CALL, CHOICE = (
 )
 MESSAGE_LEFT, CALL_END = f"{CALL}-message", f"{CALL}-end"
 SENT = "messages.outbound/message.send"
+MERGED = "customers.events/customer.merged"
 
 BEFORE: dict[tuple[str, str], tuple[str, ...]] = {
     ("identity", "messages.inbound/message.received-sms-hostile"): ("messages.inbound/message.received-sms",),
@@ -31,6 +32,8 @@ BEFORE: dict[tuple[str, str], tuple[str, ...]] = {
     ("conversation", CALL_END): (CALL, CHOICE, MESSAGE_LEFT),
     ("conversation", f"{CALL}-transcript"): (CALL, CHOICE, MESSAGE_LEFT, CALL_END),
     ("conversation", "messages.identified/message.identified-sms-stop"): (SMS,),
+    ("conversation", MERGED): (SMS,),
+    ("conversation", "customers.events/customer.split"): (SMS, MERGED),
     ("conversation", "routing.decisions/routing.granted"): (SMS,),
     ("conversation", "routing.decisions/routing.granted-take"): (SMS, GRANTED, "take"),
     ("conversation", "routing.decisions/routing.refused"): (SMS, GRANTED, "take"),

@@ -28,13 +28,14 @@ async def records(bootstrap: str, topic: Topic) -> list[Any]:
 async def placed(bootstrap: str, topic: Topic) -> list[tuple[Place, Any]]:
     """Return the same with the place of each."""
     return [
-        ((record.partition, record.offset), topic.adapter.validate_json(_readable(topic, record.value)))
+        ((record.partition, record.offset), topic.adapter.validate_json(readable(topic, record.value)))
         for record in await raw_records(bootstrap, topic)
         if PLANTED not in dict(record.headers)
     ]
 
 
-def _readable(topic: Topic, value: bytes) -> bytes:
+def readable(topic: Topic, value: bytes) -> bytes:
+    """Return the record with a golden message's personal part where its own is sealed."""
     if not topic.sealed or b'"sealed":' not in value:
         return value
     record = from_json(value)

@@ -55,6 +55,8 @@ class Call:
     """Each with the provider's id."""
     conversation_id: str | None = None
     contact_id: str | None = None
+    home: str = ""
+    """The Customer who has `address`."""
     shown: int = 0
     """How often the timeline was told since its first word."""
 
@@ -131,6 +133,7 @@ def begun(message: MessageIdentified, step: CallStep) -> Call:
         address=message.personal.sender.model_copy(update={"verified": False}),
         heard_at=data.sent_at,
         received_at=data.received_at,
+        home=message.home,
     )
 
 

@@ -50,6 +50,7 @@ def lapse(draft: Draft, contact: Contact, inboxes: Mapping[str, Inbox]) -> bool:
     call = next((each for each in draft.thread.calls if each.contact_id == contact.id), None)
     if call is None or call.over is not None:
         return False
+    draft.home = call.home or draft.home
     end = CallEnd(status=CallStatus.COMPLETED, at=draft.now, implied=True)
     _tell(draft, call, replace(call, implied=end), inboxes)
     return True

@@ -159,7 +159,9 @@ def take(draft: Draft, line: Line, heard: Consent, inbox: str) -> None:
     standing = line.standing(draft.thread)
     settled = settle(standing.consent, heard)
     before = standing.consent.opted_out if standing.consent else None
-    draft.thread = draft.thread.with_standing(replace(standing, consent=settled))
+    draft.thread = draft.thread.with_standing(
+        replace(standing, consent=settled, home=standing.home or draft.home)
+    )
     if settled.opted_out is not before:
         _tell(draft, line, settled, inbox)
 

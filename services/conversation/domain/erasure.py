@@ -25,6 +25,7 @@ def erase(draft: Draft) -> None:
         version=thread.version,
         seq=draft.thread.seq,
         commands=thread.commands,
+        link_n=thread.link_n,
         erased=True,
     )
 

@@ -25,5 +25,7 @@ def answer(draft: Draft, message: MessageIdentified, text: str | None) -> None:
         return
     if last is not None and draft.now < last + PAUSE:
         return
-    draft.thread = draft.thread.with_standing(replace(standing, helped_at=draft.now))
+    draft.thread = draft.thread.with_standing(
+        replace(standing, helped_at=draft.now, home=standing.home or draft.home)
+    )
     write(draft, draft.id("help"), line.channel, route_of(message), Words(text))

@@ -96,6 +96,7 @@ def open_new(draft: Draft, inbox: Inbox, channel: Channel, account: str, address
             routing=Routing(pool=inbox.pool),
             opened_at=draft.now,
             updated_at=draft.now,
+            home=draft.home,
         )
     )
     draft.event(
@@ -147,6 +148,7 @@ def join(draft: Draft, channel: Channel, account: str, address: str) -> Contact:
         address=address,
         started_at=draft.now,
         last_at=draft.now,
+        home=draft.home,
     )
     draft.contact(started)
     draft.event(ContactStarted, {"contact_id": started.id, "channel": channel, "account": account})
@@ -154,8 +156,7 @@ def join(draft: Draft, channel: Channel, account: str, address: str) -> Contact:
 
 
 def _remember_route(draft: Draft, message: MessageIdentified) -> None:
-    routes = {**draft.thread.routes, message.data.channel: route_of(message)}
-    draft.thread = replace(draft.thread, routes=routes)
+    draft.thread = draft.thread.with_route(route_of(message))
 
 
 def route_of(message: MessageIdentified) -> Route:
@@ -163,6 +164,7 @@ def route_of(message: MessageIdentified) -> Route:
     data, personal = message.data, message.personal
     references = (*personal.references, personal.provider_message_id)[-KEPT_REFERENCES:]
     return Route(
+        channel=data.channel,
         provider=data.provider,
         account=data.account,
         address=personal.sender,
@@ -171,6 +173,7 @@ def route_of(message: MessageIdentified) -> Route:
         provider_message_id=personal.provider_message_id,
         references=references,
         subject=personal.subject,
+        home=message.home,
     )
 
 

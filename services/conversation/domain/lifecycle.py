@@ -34,6 +34,7 @@ def no_reply_needed(draft: Draft) -> None:
 
 def start_by_agent(draft: Draft, inbox: Inbox, channel: Channel, route: Route, agent: str) -> None:
     """Begin a Conversation because an Agent writes first; it is routed, preferring them."""
+    draft.home = route.home or draft.home
     open_new(draft, inbox, channel, route.account, route.address.value)
     routing.request(draft, preferred=agent)
 

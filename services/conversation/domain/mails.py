@@ -69,7 +69,7 @@ def note_received(draft: Draft, message: MessageIdentified, limit: int) -> bool:
 
 def note_sent(draft: Draft, message_id: UUID, address: str) -> None:
     """Remember a mail of ours: answers will name it, and it counts."""
-    mailed = (*draft.thread.mailed, Mailed(message_id))[-KEPT_MAILED:]
+    mailed = (*draft.thread.mailed, Mailed(message_id, home=draft.home))[-KEPT_MAILED:]
     draft.thread = replace(draft.thread, mailed=mailed)
     known = _of(draft.thread, address)
     sent = (*_recent(known.sent, draft.now), draft.now)[-MOST_MAILS_PER_HOUR:]
@@ -93,6 +93,7 @@ def _of(thread: Thread, address: str) -> Correspondence:
 
 def _keep(draft: Draft, mails: Correspondence) -> None:
     others = (each for each in draft.thread.mails if each.address != mails.address)
+    mails = replace(mails, home=mails.home or draft.home)
     draft.thread = replace(draft.thread, mails=(*others, mails)[-_KEPT_ADDRESSES:])
 
 

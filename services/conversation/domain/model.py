@@ -28,6 +28,8 @@ class Contact:
     """The last message is ours: the Customer does not wait for an answer."""
     answered: bool = False
     ended_at: datetime | None = None
+    home: str = ""
+    """The Customer who has `address`; "" where it is the one of the thread."""
 
     @property
     def live(self) -> bool:
@@ -100,6 +102,15 @@ class Conversation:
     confirmed: bool | None = None
     answered: bool = False
     """Somebody of ours answered since it was opened or reopened."""
+    home: str = ""
+    """The Customer with whom it began; it stays theirs in a merge. Left out, it is `customer_id`."""
+    merged_into: str | None = None
+    """The Conversation that goes on in its place."""
+
+    def __post_init__(self) -> None:
+        """Fill in the home."""
+        if not self.home:
+            object.__setattr__(self, "home", self.customer_id)
 
     @property
     def live_contacts(self) -> tuple[Contact, ...]:
@@ -132,6 +143,7 @@ def _kept(contacts: tuple[Contact, ...]) -> tuple[Contact, ...]:
 class Route:
     """How to reach the Customer on a channel: where their last message there came from."""
 
+    channel: Channel
     provider: str
     account: str
     address: Identifier
@@ -141,6 +153,8 @@ class Route:
     provider_message_id: str | None = None
     references: tuple[str, ...] = ()
     subject: str | None = None
+    home: str = ""
+    """The Customer who has `address`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +163,7 @@ class Mailed:
 
     message_id: UUID
     provider_message_id: str | None = None
+    home: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +173,7 @@ class Correspondence:
     address: str
     received: tuple[datetime, ...] = ()
     sent: tuple[datetime, ...] = ()
+    home: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +198,29 @@ class Standing:
     helped_at: datetime | None = None
     """When HELP was last answered."""
     consent: Consent | None = None
+    home: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A Customer whom another absorbed, and what it takes to part them again."""
+
+    absorbed: str
+    into: str
+    """Whom it was merged into, who may have been absorbed since."""
+    dropped: Conversation | None = None
+    """Of two open Conversations the one that ended in the other, as it was."""
+    left: Conversation | None = None
+    """The survivor's closed Conversation that one of the absorbed took the place of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A Customer's thread: the unit of writing. One update with a version check changes it."""
+    """A Customer's thread: the unit of writing. One update with a version check changes it.
+
+    After a merge it stands for several Customers, its `homes`, and what belongs to one of them bears their
+    id as its `home`, so that an undo knows what goes with whom.
+    """
 
     customer_id: str
     version: int = 0
@@ -194,7 +228,8 @@ class Thread:
     """Number of the last event."""
     current: Conversation | None = None
     """The newest Conversation; the only one that may be other than closed."""
-    routes: Mapping[Channel, Route] = field(default_factory=dict)
+    ways: tuple[Route, ...] = ()
+    """One a channel and home."""
     calls: tuple[Call, ...] = ()
     """The latest calls, the oldest first: words on them come long after they end."""
     mailed: tuple[Mailed, ...] = ()
@@ -205,6 +240,29 @@ class Thread:
     """Provider's time of the latest message."""
     commands: tuple[UUID, ...] = ()
     """The last HTTP commands applied: one that comes again after a crash has had its effect."""
+    merged_into: str | None = None
+    """The Customer whose thread goes on in its place."""
+    links: tuple[Link, ...] = ()
+    """The Customers who were absorbed, directly or with others, the earliest first."""
+    link_n: int = 0
+    """Number of the last merge or undo of this Customer that was applied."""
+
+    @property
+    def homes(self) -> tuple[str, ...]:
+        """Return all Customers it stands for, its own first."""
+        return (self.customer_id, *(link.absorbed for link in self.links))
+
+    @property
+    def routes(self) -> Mapping[Channel, Route]:
+        """Return the latest route of each channel."""
+        return {route.channel: route for route in sorted(self.ways, key=lambda route: route.at)}
+
+    def with_route(self, route: Route) -> "Thread":
+        """Return it with `route` in place of the one of the same channel and home."""
+        place = (route.channel, route.home)
+        others = (known for known in self.ways if (known.channel, known.home) != place)
+        return replace(self, ways=(*others, route))
+
     erased: bool = False
     """The Customer is erased: nothing joins the thread any more."""
 

@@ -45,6 +45,7 @@ def reply(
 ) -> None:
     """Send `text` to the Customer on `channel`; see Words."""
     draft.correlation = route.correlation
+    draft.home = route.home or draft.home
     contact = join(draft, channel, route.account, route.address.value)
     draft.contact(replace(contact, last_ours=True, answered=True, last_at=max(contact.last_at, draft.now)))
     worked = {"last_agent_at": draft.now} if draft.conversation.agent == agent else {}

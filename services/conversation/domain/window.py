@@ -36,7 +36,9 @@ def note(draft: Draft, message: MessageIdentified) -> None:
         return
     standing = line_of(message).standing(draft.thread)
     if standing.heard_at is None or standing.heard_at < data.sent_at:
-        draft.thread = draft.thread.with_standing(replace(standing, heard_at=data.sent_at))
+        draft.thread = draft.thread.with_standing(
+            replace(standing, heard_at=data.sent_at, home=standing.home or draft.home)
+        )
 
 
 def window(thread: Thread, line: Line, now: datetime) -> Window:

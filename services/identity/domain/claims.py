@@ -16,6 +16,13 @@ class Owner:
 
     customer_id: str
     verified: bool
+    survivor: str = ""
+    """Who stands for them since a merge; left out, they do themselves."""
+
+    def __post_init__(self) -> None:
+        """Fill in the survivor."""
+        if not self.survivor:
+            object.__setattr__(self, "survivor", self.customer_id)
 
 
 Owners = Mapping[str, Owner]
@@ -35,12 +42,18 @@ class Resolution:
     """Whose message it is."""
 
     customer_id: str
-    own: Person
-    """The identifiers that are this Customer's, marked verified where anybody vouches for them."""
-    vouched: Person = ()
+    """Who stands for them today."""
+    home: str
+    """The Customer who has the identifier that the message came by."""
+    own: tuple[Claim, ...]
+    """The identifiers that are this Customer's, marked verified where anybody vouches for them, with the
+    home of each."""
+    vouched: tuple[Claim, ...] = ()
     """Those of `own` that nobody vouched for until now."""
     contradicting: tuple[Claim, ...] = ()
     """Those that are another Customer's, who is named."""
+    proven: bool = False
+    """Somebody vouches for all of them: the Customers are one person."""
     guest: bool = False
     """Somebody else wrote it into this Customer's thread."""
 
@@ -108,21 +121,23 @@ def owner_of(identifiers: Person, owners: Owners) -> str | None:
     return next((owner.customer_id for owner in known if owner), None)
 
 
-def resolve(identifiers: Person, owners: Owners) -> Resolution:
+def resolve(identifiers: Person, owners: Owners, sender: Identifier) -> Resolution:
     """Return whose message it is, once every identifier has an owner: the anchor's Customer."""
-    customer_id = owners[key(identifiers[0])].customer_id
-    own = [identifier for identifier in identifiers if owners[key(identifier)].customer_id == customer_id]
+    anchor = owners[key(identifiers[0])]
+    of_sender = owners[key(sender)]
+    own = [one for one in identifiers if owners[key(one)].survivor == anchor.survivor]
+    others = [one for one in identifiers if one not in own]
     return Resolution(
-        customer_id,
-        own=tuple(_with_vouching(identifier, owners[key(identifier)]) for identifier in own),
+        anchor.survivor,
+        of_sender.customer_id if of_sender.survivor == anchor.survivor else anchor.customer_id,
+        own=tuple(Claim(_with_vouching(one, owners[key(one)]), owners[key(one)].customer_id) for one in own),
         vouched=tuple(
-            identifier for identifier in own if identifier.verified and not owners[key(identifier)].verified
+            Claim(one, owners[key(one)].customer_id)
+            for one in own
+            if one.verified and not owners[key(one)].verified
         ),
-        contradicting=tuple(
-            Claim(identifier, owners[key(identifier)].customer_id)
-            for identifier in identifiers
-            if identifier not in own
-        ),
+        contradicting=tuple(Claim(one, owners[key(one)].survivor) for one in others),
+        proven=identifiers[0].verified and all(one.verified for one in others),
     )
 
 

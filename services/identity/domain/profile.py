@@ -8,7 +8,14 @@ from uuid import UUID
 
 from schemas import ids
 from schemas.common import Identifier, IdentifierKind
-from schemas.customers import CustomerCreated, CustomerData, CustomerEvent, CustomerPersonal, CustomerUpdated
+from schemas.customers import (
+    CustomerCreated,
+    CustomerData,
+    CustomerEvent,
+    CustomerPersonal,
+    CustomerUpdated,
+    MergeEvent,
+)
 from services.identity.domain.claims import key
 
 MOST_TOLD = 250
@@ -52,6 +59,10 @@ class Profile:
     created_at: datetime | None = None
     commands: tuple[Done, ...] = ()
     """The last ones applied: one that comes again after a crash has had its effect."""
+    merged_into: str | None = None
+    """Who absorbed them."""
+    merges: int = 0
+    """How often they were absorbed, or that undone."""
     erased: bool = False
     """Only the id is left, and it is nobody's any more."""
 
@@ -74,7 +85,7 @@ class Change:
     """A profile as it becomes, and the event that says so. `profile.version` is the new one."""
 
     profile: Profile
-    event: CustomerEvent
+    event: CustomerEvent | MergeEvent
 
 
 def with_identifiers(profile: Profile, identifiers: Iterable[Identifier]) -> Profile:

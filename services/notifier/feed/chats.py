@@ -43,6 +43,18 @@ class Chats:
             while len(memory) > self._most:
                 memory.popitem(last=False)
 
+    def unite(self, conversation_id: str, into: str) -> None:
+        """Remember that a Conversation goes on in another, and its visitors with it."""
+        for visitor in self._conversations.pop(conversation_id, ()):
+            known = self._conversations.get(into, ())
+            self._conversations[into] = known if visitor in known else (*known, visitor)
+            self._places[visitor] = Place(into)
+
+    def forget(self, conversation_id: str) -> None:
+        """Forget whose chats are in a Conversation: it was split, and their next messages tell it."""
+        for visitor in self._conversations.pop(conversation_id, ()):
+            self._places.pop(visitor, None)
+
     def sits(self, conversation_id: str, customer_id: str | None, inbox: str) -> None:
         """Remember where a Conversation is, if it is a chat."""
         for visitor in self._conversations.get(conversation_id, ()):

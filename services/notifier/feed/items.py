@@ -11,7 +11,9 @@ from schemas.common import Channel, IdentifierKind
 from schemas.conversations import (
     AnyConversationEvent,
     ConversationAssigned,
+    ConversationMerged,
     ConversationOpened,
+    ConversationSplit,
     ConversationStatusChanged,
     ConversationTransferred,
     ConversationUnassigned,
@@ -142,12 +144,22 @@ def _visitors(message: Envelope, chats: Chats) -> tuple[str, ...]:
             key = visitor_key(data.account, address.value)
             chats.learn(data.conversation_id, str(data.message_id), key)
             return (key,)
+        case ConversationMerged() | ConversationSplit():
+            return _moved(message, chats)
         case MessageDeliveryChanged(data=data):
             return chats.of_message(str(data.message_id))
         case _ if isinstance(message, _STATUS_EVENTS):
             return chats.of_conversation(message.data.conversation_id)
         case _:
             return ()
+
+
+def _moved(message: ConversationMerged | ConversationSplit, chats: Chats) -> tuple[str, ...]:
+    if isinstance(message, ConversationSplit):
+        chats.forget(message.data.before)
+        return ()
+    chats.unite(message.data.merged, message.data.conversation_id)
+    return chats.of_conversation(message.data.conversation_id)
 
 
 def _heard(message: Envelope) -> tuple[Channel, datetime] | None:

@@ -11,7 +11,7 @@ from schemas.conversations import Status
 from schemas.topics import ROUTING_COMMANDS
 from services.chassis.attachments import Attachments, File, State
 from services.chassis.blobs import GridFsBlobs
-from services.chassis.delivery import DUPLICATE
+from services.chassis.delivery import DUPLICATE, ERASED, HANDLED
 from services.chassis.erasures import Erasure
 from services.chassis.idempotency import Commands as Once
 from services.chassis.mongo import Database, connect
@@ -23,8 +23,10 @@ from services.conversation.domain.rules import ATTACH, ROUTE
 from services.conversation.domain.timers import next_due
 from services.conversation.erasing import Erasing
 from services.conversation.handlers import ErasedCustomer, Threads
+from services.conversation.merges import Merges
 from services.conversation.store import Store
 from tests import crash
+from tests.contract import examples
 from tests.integration.conversation.test_crashes import deliveries, events
 from tests.unit.conversation.builders import INBOXES, at, grant, message
 
@@ -126,6 +128,21 @@ async def test_nothing_brings_an_erased_thread_back(place: Place) -> None:
     assert [word for word in WORDS if word in await place.everything()] == []
 
 
+async def test_threads_that_were_merged_go_together_and_the_merge_is_not_applied_again(place: Place) -> None:
+    await place.talk("c1")
+    await place.talk("c2")
+    merge = examples.record("customers.events/customer.merged")
+    data = merge.data.model_copy(update={"customer_id": "c2", "survivor": "c1"})
+    told = deliveries([merge.model_copy(update={"customer_id": "c2", "home": "c2", "data": data})])
+    assert await Merges(place.threads).apply(told) == [HANDLED]
+    await place.erasing.erase(erasure("c1", "c2"))
+    assert await Merges(place.threads).apply(told) == [ERASED]
+    for customer in ("c1", "c2"):
+        with pytest.raises(ErasedCustomer):
+            await place.threads.command(customer, uuid4(), lambda _: None)
+    assert [word for word in WORDS if word in await place.everything()] == []
+
+
 async def test_a_grant_that_was_under_way_is_given_back(place: Place) -> None:
     await place.talk("c1")
     late = grant(await place.thread("c1"), n=9)
@@ -139,12 +156,12 @@ async def test_a_grant_that_was_under_way_is_given_back(place: Place) -> None:
 async def test_the_customer_and_their_conversations_are_unknown(place: Place) -> None:
     await place.talk("c1")
     request = events(place.log, ROUTING_COMMANDS.name)[0]["data"]
-    assert await place.store.knows("c1")
+    assert await place.store.knows(["c1"])
     await place.erasing.erase(erasure("c1"))
     assert await place.store.conversation(request["conversation_id"]) is None
-    assert not await place.store.has_conversation("c1", None)
+    assert not await place.store.has_conversation(["c1"], None)
     await place.store.learn_customers(["c1"])
-    assert not await place.store.knows("c1")
+    assert not await place.store.knows(["c1"])
 
 
 async def test_files_and_raw_mails_are_deleted_and_not_fetched_again(place: Place) -> None:

@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from schemas import ids
 from schemas.conversations import Status
+from schemas.customers import CustomerMerged, CustomerSplit, MergeData
 from schemas.inbound import MessageIdentified
 from schemas.routing import RoutingUnassigned, UnassignData
 from services.chassis.auth import Principal, Role
@@ -34,6 +35,7 @@ from services.conversation.domain.rules import ATTACH, ROUTE, Rule
 from services.conversation.domain.table import Action
 from services.conversation.domain.timers import next_due
 from services.conversation.handlers import Threads
+from services.conversation.merges import Merges
 from services.conversation.permission import Reply
 from services.conversation.store import Store
 from services.conversation.wording import Wordings
@@ -45,6 +47,7 @@ ANA = Principal("ana", frozenset({Role.LEAD}))
 Act = Callable[[Commands, Any, UUID], Awaitable[Any]]
 CRASHES = st.one_of(st.none(), st.integers(1, 16))
 WHO = st.integers(0, 2)
+NUMBERS = ("+15551230001", "+15551230002", "+15551230003")
 
 
 @dataclass
@@ -66,7 +69,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.seconds = 0.0
         self.count = 0
         self.sent: dict[str, list[MessageIdentified]] = defaultdict(list)
-        self.replies: dict[str, set[str]] = defaultdict(set)
+        self.replies: set[str] = set()
+        self.parents: dict[str, str] = {}
+        self.merges: dict[str, int] = defaultdict(int)
 
     # --- plumbing -------------------------------------------------------------------------------
 
@@ -85,6 +90,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     def customer(self, who: int) -> str:
         return f"{self.mark}-{who}"
+
+    def root(self, customer: str) -> str:
+        while customer in self.parents:
+            customer = self.parents[customer]
+        return customer
 
     def thread(self, customer: str) -> Thread:
         store = Store(WORLD[0].database, self.log)
@@ -117,7 +127,9 @@ class StoreMachine(RuleBasedStateMachine):
         for who in batch:
             self.count += 1
             customer = self.customer(who)
-            item = message(f"{self.mark}{self.count}", seconds=self.seconds, customer=customer)
+            item = message(
+                f"{self.mark}{self.count}", seconds=self.seconds, customer=customer, number=NUMBERS[who]
+            )
             self.sent[customer].append(item)
             items.append(item)
         self.apply(crash_at, ATTACH, items * 2 if twice else items)
@@ -159,11 +171,47 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(who=WHO, crash_at=CRASHES)
     def ana_replies(self, who: int, crash_at: int | None) -> None:
-        customer = self.customer(who)
-        if self.thread(customer).routes and self.command(
+        if self.thread(self.customer(who)).routes and self.command(
             crash_at, who, lambda commands, found, own: commands.reply(found, ANA, own, Reply("Hello"))
         ):
-            self.replies[customer].add(str(ids.derive("reply", ids.derive("command", self.mark, self.count))))
+            self.replies.add(str(ids.derive("reply", ids.derive("command", self.mark, self.count))))
+
+    @rule(survivor=WHO, absorbed=WHO, crash_at=CRASHES)
+    def two_are_found_to_be_one(self, survivor: int, absorbed: int, crash_at: int | None) -> None:
+        into, gone = self.root(self.customer(survivor)), self.root(self.customer(absorbed))
+        if into != gone:
+            self.parents[gone] = into
+            self.tell(CustomerMerged, into, gone, crash_at)
+
+    @rule(who=WHO, crash_at=CRASHES)
+    def they_were_not_after_all(self, who: int, crash_at: int | None) -> None:
+        gone = self.customer(who)
+        if gone in self.parents:
+            self.tell(CustomerSplit, self.parents.pop(gone), gone, crash_at)
+
+    def tell(
+        self, model: type[CustomerMerged | CustomerSplit], into: str, gone: str, crash_at: int | None
+    ) -> None:
+        self.merges[gone] += 1
+        own = ids.derive("merge", gone, self.merges[gone])
+        event = model(
+            id=own,
+            occurred_at=at(self.seconds),
+            correlation=own,
+            customer_id=gone,
+            home=gone,
+            seq=self.merges[gone],
+            data=MergeData(
+                customer_id=gone,
+                merge_id=str(own),
+                survivor=into,
+                n=self.merges[gone],
+                by="lea",
+                reason="asked",
+            ),
+        )
+        batch = [Delivery("t", 0, 0, event)] * 2
+        self.surviving(crash_at, lambda threads: Merges(threads).apply(batch))
 
     @rule(who=WHO, crash_at=CRASHES)
     def ana_closes(self, who: int, crash_at: int | None) -> None:
@@ -200,8 +248,14 @@ class StoreMachine(RuleBasedStateMachine):
         await store.drain([item for item in mine if item.pending])
         events = self.records("conversations.events")
         outbound = self.records("messages.outbound")
-        for who in range(3):
-            await self.check_customer(self.customer(who), events, outbound)
+        sends = [item["data"]["message_id"] for item in outbound.values()]
+        assert sorted(sends) == sorted(self.replies)
+        customers = [self.customer(who) for who in range(3)]
+        rows = WORLD[0].database["timeline"].find({"home": {"$in": customers}, "direction": "outbound"})
+        assert {row["_id"] async for row in rows} == self.replies
+        for customer in customers:
+            await self.check_customer(customer, events)
+        await self.check_rooms(customers)
 
     def records(self, topic: str) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
@@ -211,23 +265,55 @@ class StoreMachine(RuleBasedStateMachine):
                 assert found.setdefault(content["id"], content) == content, "one id, two contents"
         return found
 
-    async def check_customer(self, customer: str, events: dict[str, Any], outbound: dict[str, Any]) -> None:
+    async def check_customer(self, customer: str, events: dict[str, Any]) -> None:
         database = WORLD[0].database
-        rows = [row async for row in database["timeline"].find({"home": customer, "kind": "message"})]
-        expected = {str(item.id) for item in self.sent[customer]} | self.replies[customer]
-        assert {row["_id"] for row in rows} == expected
-        assert await database["conversations"].count_documents({"customer_id": customer, "open": True}) <= 1
-        mine = [event for event in events.values() if event["customer_id"] == customer]
-        thread = await database["threads"].find_one({"_id": customer})
-        assert [event["seq"] for event in mine] == list(range(1, (thread or {"seq": 0})["seq"] + 1))
-        sends = [item["data"]["message_id"] for item in outbound.values() if item["customer_id"] == customer]
-        assert sorted(sends) == sorted(self.replies[customer])
-        if thread is not None:
-            assert thread["outbox"] == []
-            newest = thread["state"]["current"]
-            stored = await database["conversations"].find_one({"_id": newest["id"]})
+        rows = database["timeline"].find({"home": customer, "direction": "inbound"})
+        assert {row["_id"] async for row in rows} == {str(item.id) for item in self.sent[customer]}
+        seqs = [event["seq"] for event in events.values() if event["customer_id"] == customer]
+        document = await database["threads"].find_one({"_id": customer})
+        if document is None:
+            assert seqs == []
+            return
+        assert document["outbox"] == []
+        # after a merge a thread counts on from the higher of two numbers
+        assert seqs == sorted(set(seqs))
+        assert max(seqs, default=0) <= document["seq"]
+        thread = (await Store(database, self.log).own([customer]))[customer].thread
+        assert thread.merged_into == self.parents.get(customer) or customer in self.parents
+        opened = await database["conversations"].count_documents({"customer_id": customer, "open": True})
+        if customer in self.parents:
+            assert opened == 0
+            assert document.get("next_due") is None
+            return
+        family = {each for each in self.all() if self.root(each) == customer}
+        assert set(thread.homes) == family
+        belongings = (*thread.ways, *thread.standings, *thread.mailed)
+        assert {each.home or customer for each in belongings} <= family
+        current = thread.current
+        assert opened == int(current is not None and current.status is not Status.CLOSED)
+        if current is not None:
+            assert {contact.home or customer for contact in current.contacts} <= family
+            stored = await database["conversations"].find_one({"_id": current.id})
             assert stored is not None
-            assert stored["state"] == newest
+            assert stored["state"] == document["state"]["current"]
+
+    def all(self) -> list[str]:
+        return [self.customer(who) for who in range(3)]
+
+    async def check_rooms(self, customers: list[str]) -> None:
+        """What nobody works on holds nothing at the router, and what waits for an Agent is asked for."""
+        asked, given_back = defaultdict[str, int](int), defaultdict[str, int](int)
+        for record in self.records("routing.commands").values():
+            data = record["data"]
+            which = given_back if record["type"] == "routing.release" else asked
+            which[data["conversation_id"]] = max(which[data["conversation_id"]], data["epoch"])
+        found = WORLD[0].database["conversations"].find({"home": {"$in": customers}})
+        async for document in found:
+            name, status = document["_id"], document["status"]
+            if status in ("closed", "waiting"):
+                assert given_back[name] >= asked[name], f"{name} is {status} and still asked for"
+            else:
+                assert asked[name] > given_back[name], f"{name} is {status} and not asked for"
 
 
 @pytest.mark.timeout(240)

@@ -8,6 +8,7 @@ import pytest
 from services.chassis.mongo import Database, connect
 from services.identity.commands import Commands
 from services.identity.handlers import Customers
+from services.identity.merges import Merges
 from services.identity.settings import IdentitySettings
 from services.identity.store import Store
 from tests import crash
@@ -27,7 +28,10 @@ class Identity:
         self.log.fuse = self.fuse
         self.database = database
         self.store = Store(crash.Database(database, self.fuse), self.log)  # type: ignore[arg-type]
-        self.customers = Customers(self.store, self.log, lambda: f"customer-{next(_numbers)}", lambda: NOW)
+        self.merges = Merges(self.store, lambda: NOW)
+        self.customers = Customers(
+            self.store, self.merges, self.log, lambda: f"customer-{next(_numbers)}", lambda: NOW
+        )
         self.commands = Commands(self.store, lambda: NOW)
 
 

@@ -331,9 +331,6 @@ async def test_only_agents_get_in_and_unknown_is_unknown(api: Api) -> None:
         ("GET", f"{PATH}/x/suggestions", "agent", 501),
         ("GET", f"{PATH}/x/audit", "agent", 501),
         ("DELETE", f"{PATH}/x", "lead", 403),
-        ("POST", "/identity/v1/merges", "lead", 501),
-        ("POST", "/identity/v1/merges", "agent", 403),
-        ("POST", "/identity/v1/merges/x/undo", "lead", 501),
     ],
 )
 async def test_what_is_not_built_yet_says_so(

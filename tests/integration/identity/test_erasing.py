@@ -12,17 +12,19 @@ from pymongo.errors import PyMongoError
 from schemas.customers import CustomerErased
 from schemas.topics import CUSTOMERS_EVENTS
 from services.chassis.delivery import ERASED, HANDLED
-from services.chassis.erasures import Erasures
+from services.chassis.erasures import Erasure, Erasures
 from services.chassis.idempotency import Commands as Once
 from services.chassis.keys import CustomerKeys
 from services.chassis.mongo import Database, connect
 from services.chassis.settings import Settings
-from services.identity.commands import Commands, Patch, UnknownCustomerError
+from services.identity.commands import Commands, Patch
 from services.identity.erasing import ErasedIdentifiers, Erasing
+from services.identity.errors import UnknownCustomerError, UnknownMergeError
 from services.identity.handlers import Customers
+from services.identity.merges import Merges
 from services.identity.store import Store
 from tests import crash
-from tests.unit.identity.messages import EMAIL, NOW, PHONE, WHATSAPP, batch, shown
+from tests.unit.identity.messages import EMAIL, NOW, OTHER_PHONE, PHONE, WHATSAPP, batch, shown
 
 LATER = NOW + timedelta(minutes=5)
 
@@ -39,8 +41,9 @@ class Place:
         self.erasing = Erasing(
             wrapped, self.store, self.keys, Erasures(shared, lambda: LATER), Once(database), lambda: LATER
         )
+        self.merges = Merges(self.store, lambda: NOW)
         when = ErasedIdentifiers(database, self.keys)
-        self.customers = Customers(self.store, self.log, lambda: uuid4().hex, lambda: NOW, when)
+        self.customers = Customers(self.store, self.merges, self.log, lambda: uuid4().hex, lambda: NOW, when)
         self.commands = Commands(self.store, lambda: NOW)
 
     async def meet(self, *identifiers: Any, name: str | None = "Ada Lovelace", **fields: Any) -> str:
@@ -126,12 +129,51 @@ async def test_a_message_from_before_is_dropped_and_a_later_one_makes_a_new_cust
 
 async def test_all_customers_who_are_one_person_go_together(place: Place) -> None:
     absorbed, survivor = await place.meet(PHONE), await place.meet(EMAIL)
-    await place.database["customers"].update_one({"_id": absorbed}, {"$set": {"merged_into": survivor}})
+    await place.merges.merge(uuid4(), survivor, absorbed, by="lea")
     erasure = await place.erasing.erase(absorbed, uuid4())
     assert erasure.customer_id == survivor
     assert set(erasure.homes) == {absorbed, survivor}
     assert all(key.destroyed for key in (await place.keys.find(erasure.homes)).values())
     assert await place.store.owners(["phone:+15551230001", "email:ada@example.org"]) == {}
+
+
+async def test_an_erased_customer_is_neither_merged_nor_parted(place: Place) -> None:
+    absorbed, survivor, other = [await place.meet(each) for each in (PHONE, EMAIL, OTHER_PHONE)]
+    merge = await place.merges.merge(uuid4(), survivor, absorbed, by="lea")
+    await place.erasing.erase(survivor, uuid4())
+    with pytest.raises(UnknownMergeError):
+        await place.merges.undo(uuid4(), merge.id)
+    for one, two in ((other, survivor), (survivor, other), (absorbed, other)):
+        with pytest.raises(UnknownCustomerError):
+            await place.merges.merge(uuid4(), one, two, by="lea")
+    assert (await place.store.load([other]))[other].profile.exists
+
+
+async def test_who_is_merged_into_somebody_just_being_erased_is_erased_too(
+    place: Place,
+) -> None:
+    survivor, other = await place.meet(PHONE), await place.meet(EMAIL)
+    family = await place.erasing.family(survivor)
+    await place.merges.merge(uuid4(), survivor, other, by="lea")
+    assert await place.erasing._forgotten(family, uuid4()) is None  # noqa: SLF001  (between reading and writing)
+    erasure = await place.erasing.erase(survivor, uuid4())
+    assert set(erasure.homes) == {survivor, other}
+
+
+@pytest.mark.parametrize("number", range(5))
+async def test_merges_and_an_erasure_at_once_leave_nobody_half(place: Place, number: int) -> None:
+    survivor, other = await place.meet(PHONE, number=number), await place.meet(EMAIL, number=number)
+    done = await asyncio.gather(
+        place.merges.merge(uuid4(), survivor, other, by="lea"),
+        place.erasing.erase(survivor, uuid4()),
+        return_exceptions=True,
+    )
+    merged, erasure = done
+    assert isinstance(erasure, Erasure)
+    loaded = await place.store.load([survivor, other])
+    assert loaded[survivor].profile.erased
+    assert loaded[other].profile.erased is (other in erasure.homes) is not isinstance(merged, Exception)
+    assert loaded[other].profile.merged_into is None
 
 
 async def test_a_writer_in_between_is_seen_and_nothing_is_half_done(place: Place) -> None:

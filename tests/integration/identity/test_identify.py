@@ -113,19 +113,6 @@ async def test_what_we_sent_from_the_providers_app_names_nobody(identity: Identi
     assert stored["name"] is None
 
 
-async def test_two_customers_in_one_message_are_kept_apart_and_noted_once(identity: Identity) -> None:
-    await identity.customers.identify(batch(shown(PHONE), shown(USER)))
-    first, second = (record.customer_id for record in identified(identity.log))
-    assert first != second
-    message = shown(USER, PHONE, number=2)
-    for _ in range(2):
-        done = await identity.customers.identify(batch(message))
-        assert (done.outcomes, done.conflicts) == ([HANDLED], 1)
-    assert identified(identity.log)[-1].customer_id == first
-    (noted,) = [row async for row in identity.database["conflicts"].find({})]
-    assert (noted["customer_id"], noted["other"]) == (first, second)
-
-
 async def test_an_unverified_mail_is_resolved_by_its_address_and_vouched_for_later(
     identity: Identity,
 ) -> None:

@@ -44,8 +44,9 @@ def message(
     direction: Any = "inbound",
     customer: str = CUSTOMER,
     inbox: str = "support",
+    number: str = "+15551230001",
 ) -> MessageIdentified:
-    sender = Identifier(kind=IdentifierKind.PHONE, value="+15551230001", verified=True)
+    sender = Identifier(kind=IdentifierKind.PHONE, value=number, verified=True)
     return MessageIdentified(
         id=ids.derive("message", key),
         occurred_at=at(seconds),

@@ -50,11 +50,11 @@ class World:
     async def message_with(self, _attachment: str) -> dict[str, Any] | None:
         return self.row
 
-    async def conversation(self, caller: Principal, _conversation: str) -> None:
+    async def seen(self, caller: Principal, _conversation: str) -> None:
         if caller is not ANA:
             raise not_found("the Conversation")
 
-    async def customer(self, caller: Principal, _customer: str) -> None:
+    async def homes(self, caller: Principal, _customer: str) -> None:
         if caller is not ANA:
             raise not_found("the Customer")
 

@@ -166,5 +166,5 @@ def test_who_stopped_marketing_on_whatsapp_gets_answers_and_news_of_parcels_but_
 def test_another_address_on_the_channel_is_not_meant() -> None:
     thread = opted_out(Channel.SMS)
     route: Route = thread.routes[Channel.SMS]
-    moved = replace(thread, routes={Channel.SMS: replace(route, account="other")})
+    moved = replace(thread, ways=(replace(route, account="other"),))
     assert words(moved, Channel.SMS, 6) == Words("Hello")

@@ -71,21 +71,23 @@ def test_a_later_message_of_the_batch_follows_what_an_earlier_one_links() -> Non
 def test_identifiers_of_two_customers_keep_the_anchors_and_name_the_other() -> None:
     owners = {key(PHONE): Owner("a", verified=True), key(WHATSAPP): Owner("b", verified=True)}
     (identifiers,) = _people((WHATSAPP, PHONE))
-    resolution = resolve(identifiers, owners)
+    resolution = resolve(identifiers, owners, identifiers[0])
     assert resolution.customer_id == "a"
-    assert resolution.own == (PHONE,)
+    assert resolution.own == (Claim(PHONE, "a"),)
     assert resolution.contradicting == (Claim(WHATSAPP, "b"),)
 
 
 def test_what_is_vouched_for_the_first_time_is_told() -> None:
     (identifiers,) = _people((EMAIL,))
-    assert resolve(identifiers, {key(EMAIL): Owner("a", verified=False)}).vouched == (EMAIL,)
-    assert resolve(identifiers, {key(EMAIL): Owner("a", verified=True)}).vouched == ()
+    assert resolve(identifiers, {key(EMAIL): Owner("a", verified=False)}, EMAIL).vouched == (
+        Claim(EMAIL, "a"),
+    )
+    assert resolve(identifiers, {key(EMAIL): Owner("a", verified=True)}, EMAIL).vouched == ()
 
 
 def test_a_mail_without_proof_does_not_lower_what_is_known_of_its_address() -> None:
     (identifiers,) = _people((MAIL_FROM,))
-    assert resolve(identifiers, {key(EMAIL): Owner("a", verified=True)}).own == (EMAIL,)
+    assert resolve(identifiers, {key(EMAIL): Owner("a", verified=True)}, EMAIL).own == (Claim(EMAIL, "a"),)
 
 
 _KNOWN = [
