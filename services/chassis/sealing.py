@@ -13,9 +13,9 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic_core import from_json, to_json
 
 from schemas.topics import TOPICS
@@ -51,22 +51,17 @@ class Seals:
 
         Raises KeyFault, or what the database raises. A personal part without a home is a bug: ValueError.
         """
-        parsed = {
-            index: from_json(record.value)
-            for index, record in enumerate(batch)
-            if record.topic in SEALED and _PERSONAL in record.value
-        }
-        parsed = {index: content for index, content in parsed.items() if "personal" in content}
-        if not parsed:
+        parts = [_cut(record.value) if record.topic in SEALED else None for record in batch]
+        homes = {part.home for part in parts if part is not None}
+        if not homes:
             return list(batch)
-        keys = await self.keys.have({_home(content) for content in parsed.values()})
+        keys = await self.keys.have(homes)
         out = []
-        for index, record in enumerate(batch):
-            content = parsed.get(index)
-            if content is None:
+        for record, part in zip(batch, parts, strict=True):
+            if part is None:
                 out.append(record)
-            elif (key := keys[content["home"]]).cipher is not None:
-                out.append(Outgoing(record.topic, record.key, _sealed(record.topic, content, key)))
+            elif (cipher := keys[part.home].cipher) is not None:
+                out.append(Outgoing(record.topic, record.key, _sealed(record.topic, part, cipher)))
         return out
 
     async def open(self, records: Sequence[tuple[str, bytes]]) -> list[bytes | Unopened]:
@@ -99,23 +94,50 @@ class _Sealed:
     packed: bool
 
 
-def _home(content: dict[str, Any]) -> str:
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """A record to be sealed, cut in two."""
+
+    head: bytes
+    home: str
+    personal: bytes
+
+
+def _cut(value: bytes) -> _Plain | None:
+    """Return the parts of a record; None for one without a personal part.
+
+    Our models write it last, so what follows need not be read: put back behind what stands before it, it
+    is the same record again. Where what stands before is no record with a home, the whole is read.
+    """
+    if _PERSONAL not in value:
+        return None
+    head, _, personal = value.partition(b"," + _PERSONAL)
+    try:
+        home = from_json(head + b"}").get("home")
+    except ValueError:
+        home = None
+    return _Plain(head, home, personal[:-1]) if isinstance(home, str) and personal else _read(value)
+
+
+def _read(value: bytes) -> _Plain | None:
+    content = from_json(value)
+    if "personal" not in content:
+        return None
+    personal = to_json(content.pop("personal"))
     home = content.get("home")
     if not isinstance(home, str):
         message = f"a {content.get('type')} has a personal part and no home Customer to seal it for"
         raise ValueError(message)  # noqa: TRY004  (a bug of the producer, not of a type)
-    return home
+    return _Plain(to_json(content)[:-1], home, personal)
 
 
-def _sealed(topic: str, content: dict[str, Any], key: Key) -> bytes:
-    assert key.cipher is not None  # noqa: S101  (callers looked)
-    personal = to_json(content.pop("personal"))
-    head = to_json(content)[:-1]
-    packed = len(personal) >= _PACKED_FROM
+def _sealed(topic: str, part: _Plain, cipher: AESGCM) -> bytes:
+    packed = len(part.personal) >= _PACKED_FROM
     nonce = os.urandom(_NONCE_BYTES)
-    box = key.cipher.encrypt(nonce, zlib.compress(personal, 1) if packed else personal, _bound(topic, head))
-    end = {"key": content["home"], "data": b64encode(nonce + box).decode()}
-    return head + _MARK + to_json(end | {"packed": True} if packed else end) + b"}"
+    held = zlib.compress(part.personal, 1) if packed else part.personal
+    box = cipher.encrypt(nonce, held, _bound(topic, part.head))
+    end = {"key": part.home, "data": b64encode(nonce + box).decode()}
+    return part.head + _MARK + to_json(end | {"packed": True} if packed else end) + b"}"
 
 
 def _bound(topic: str, head: bytes) -> bytes:

@@ -163,6 +163,24 @@ async def test_keys_of_another_secret_are_a_fault_and_none_is_made_anew(
         await other(shared, "another secret").keys.have(["one"])
 
 
+async def test_a_record_that_names_its_personal_part_elsewhere_too_is_sealed_all_the_same(
+    seals: Seals,
+) -> None:
+    record: dict[str, Any] = json.loads(outgoing("messages.outbound/message.send").value)
+    odd = {"data": {"a": 1, "personal": {"b": 2}}, "personal": {"text": "zanzibar"}, "home": "c", "id": "x"}
+    for content in (
+        odd,
+        {"a": 1, "personal": {"text": "zanzibar"}, "home": "c", "z": [1]},
+        {**record, "z": 1},
+    ):
+        value = json.dumps(content, separators=(",", ":")).encode()
+        (sealed,) = await seals.seal([Outgoing(MESSAGES_OUTBOUND.name, "c", value)])
+        assert b"zanzibar" not in sealed.value
+        (opened,) = await seals.open([(sealed.topic, sealed.value)])
+        assert isinstance(opened, bytes)
+        assert json.loads(opened) == content
+
+
 async def test_a_personal_part_without_a_home_is_a_bug_that_shows(seals: Seals) -> None:
     record: dict[str, Any] = json.loads(outgoing("messages.outbound/message.send").value)
     del record["home"]
