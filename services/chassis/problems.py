@@ -106,6 +106,11 @@ def response(problem: Problem) -> JSONResponse:
     )
 
 
+def wording(item: Mapping[str, Any]) -> str:
+    """Return what is wrong in one of pydantic's errors; of our own checks without its prefix."""
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
 def _field(item: Mapping[str, Any]) -> str:
     """Return the field's path; of a body that is no JSON the place is a position, and not asked for."""
     if item["type"] == "json_invalid":
@@ -139,7 +144,7 @@ def install(app: FastAPI) -> None:
         errors = [
             {
                 "field": _field(item),
-                "message": item["msg"],
+                "message": wording(item),
             }
             for item in error.errors()
         ]

@@ -22,7 +22,7 @@ from services.chassis.auth import visitor as bearer_of_visitor
 from services.chassis.body import read_body
 from services.chassis.faults import is_transient
 from services.chassis.idempotency import idempotency_key
-from services.chassis.problems import Problem, invalid, not_found, not_yet, unavailable
+from services.chassis.problems import Problem, invalid, not_found, not_yet, unavailable, wording
 from services.chassis.time_limit import Limit
 from services.chassis.uploads import keep, read_upload
 from services.ingest.channels import webchat
@@ -242,7 +242,7 @@ def _invalid(error: ValidationError) -> Problem:
     errors: list[dict[str, str]] = [
         {
             "field": ".".join(map(str, item["loc"])) or "body",
-            "message": item["msg"].removeprefix("Value error, "),
+            "message": wording(item),
         }
         for item in error.errors(include_input=False, include_url=False)
     ]

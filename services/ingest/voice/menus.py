@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from schemas.common import SkillName
+from services.chassis.problems import wording
 from services.chassis.text import clean
 
 _TARGETS = ("menu", "voicemail", "enqueue", "dial", "hang_up")
@@ -160,7 +161,7 @@ def load_menus(path: Path, inboxes: Collection[str] | None) -> Menus:
         menus = Menus.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise _bad(path, root, first["loc"], first["msg"].removeprefix("Value error, ")) from None
+        raise _bad(path, root, first["loc"], wording(first)) from None
     for place, what in _contradictions(menus, inboxes):
         raise _bad(path, root, place, what)
     return menus

@@ -9,19 +9,21 @@ from schemas.envelope import Time
 from services.notifier.webhooks.rules import unknown_pattern
 
 
-def _pattern(value: str) -> str:
-    if unknown_pattern(value):
+def _known(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = [repr(pattern) for pattern in patterns if unknown_pattern(pattern)]
+    if unknown:
         groups = sorted({f"{event.group}.*" for event in EVENTS.values()})
         message = (
-            f"unknown event {value!r}; use `*`, {', '.join(groups)}, or a type of GET webhooks/catalogue"
+            f"unknown event {', '.join(unknown)}; "
+            f"use `*`, {', '.join(groups)}, or a type of GET webhooks/catalogue"
         )
         raise ValueError(message)
-    return value
+    return patterns
 
 
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
-Pattern = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_pattern)]
-Patterns = Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=100)]
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Patterns = Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=100), AfterValidator(_known)]
 
 
 class Input(BaseModel):
