@@ -4,7 +4,7 @@ import json
 import re
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;:]+|\+?\d[\d ().-]{6,}\d")
+_ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;:]+|\+?\d(?:[ ().-]{0,2}\d){7,}")
 """A mail address, or eight digits and more as numbers are written."""
 REPLACEMENT = "\ufffd"
 PROVIDER_ID_CHARACTERS = 998
