@@ -9,6 +9,9 @@ from services.router.domain.policy import Policy
 class RouterSettings(Settings):
     """Read from environment variables of the same names in upper case."""
 
+    session_timeout_seconds: float = Field(
+        8.0, gt=0, description="after so long without a heartbeat a replica's pools go to others"
+    )
     offer_timeout_seconds: float = Field(45.0, gt=0, description="an offer ends unanswered after so long")
     ask_again_seconds: float = Field(
         60.0, gt=0, description="who rejected an offer is not asked again for that Conversation before"

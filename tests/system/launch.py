@@ -125,7 +125,7 @@ def running_system(
     mongo: str,
     *,
     services: Sequence[str] = SERVICES,
-    each: int = 2,
+    each: int | Mapping[str, int] = 2,
     started: int | None = None,
     replication: int = 1,
     within: Mapping[str, str] | None = None,
@@ -155,7 +155,7 @@ def launched(
     mongo: str,
     *,
     services: Sequence[str] = SERVICES,
-    each: int = 2,
+    each: int | Mapping[str, int] = 2,
     started: int | None = None,
     within: Mapping[str, str] | None = None,
     simulator_port: int | None = None,
@@ -163,7 +163,8 @@ def launched(
 ) -> Iterator[System]:
     """Run `each` replicas of `services`, with `variables` as settings; a loop may run already.
 
-    Only the first `started` replicas are started. `within` names modules that are started in place of
+    `each` may name services, of which there are so many; of the others there are two. Only the first
+    `started` replicas are started. `within` names modules that are started in place of
     services' own, and told theirs.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -192,7 +193,7 @@ def launched(
                 directory / f"{name}-{number}.log",
                 (f"services.{name}",) if name in (within or {}) else (),
             )
-            for number in range(each)
+            for number in range(each if isinstance(each, int) else each.get(name, 2))
         ]
         for name in services
     }

@@ -42,6 +42,7 @@ class Shift:
     at_once: int = 16
     """Conversations that are answered at the same time."""
     diary: Diary = field(default_factory=Diary)
+    room: Mapping[str, Capacity] = field(default_factory=lambda: ROOM)
     _turn: int = 0
 
     @asynccontextmanager
@@ -86,7 +87,12 @@ class Shift:
         """Return all faults, once the system is at rest or the time is up."""
         visitors = [person for person in self.people if person.token]
         evidence = await gather(
-            self.client, self.system.kafka, self.diary, ROOM, visitors=visitors, settle_seconds=settle_seconds
+            self.client,
+            self.system.kafka,
+            self.diary,
+            self.room,
+            visitors=visitors,
+            settle_seconds=settle_seconds,
         )
         print(self._report(evidence))  # noqa: T201  (what the run was)
         return faults(evidence)
