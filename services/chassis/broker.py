@@ -107,12 +107,12 @@ class KafkaPublisher:
 
     async def publish(self, batch: Sequence[Outgoing]) -> None:
         """Publish `batch`; see Publisher."""
+        if any(len(record.value) > most_bytes(record.topic) for record in batch):
+            raise RecordTooLarge
         if self._seals is not None:
             batch = await self._seals.seal(batch)
         if not batch:
             return
-        if any(len(record.value) > MAX_RECORD_BYTES for record in batch):
-            raise RecordTooLarge
         try:
             producer, results = await self._limit.on(self._sent(batch))
         except (TimeoutError, KafkaError, OSError) as error:

@@ -1,6 +1,7 @@
 """Keys, and what is sealed with them, on the database's real protocol."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.topics import CONVERSATIONS_EVENTS, MESSAGES_OUTBOUND, ROUTING_COMMANDS, TOPICS
-from services.chassis.broker import Outgoing
+from services.chassis.broker import MAX_RECORD_BYTES, MOST_UNSEALED_BYTES, Outgoing
 from services.chassis.keys import COLLECTION, CustomerKeys, KeyFault
 from services.chassis.mongo import Database, connect
 from services.chassis.sealing import Seals, Unopened
@@ -79,6 +80,18 @@ async def test_a_long_part_is_packed_and_comes_back_whole(seals: Seals) -> None:
     (opened,) = await seals.open([(sealed.topic, sealed.value)])
     assert isinstance(opened, bytes)
     assert json.loads(opened) == record
+
+
+async def test_text_of_the_most_bytes_fits_into_a_record_whatever_it_says(seals: Seals) -> None:
+    record = json.loads(outgoing("messages.outbound/message.send").value)
+    letters = "".join(chr(33 + (7 * n * n + 13 * n + n // 89) % 94) for n in range(60_000))
+    noise = "".join(chr(35 + byte % 56) for byte in os.urandom(400_000))
+    for text in (letters.replace('"', "'").replace("\\", "/") * 12, noise * 2):
+        record["personal"]["text"] = text[: MOST_UNSEALED_BYTES - 2_000]
+        value = json.dumps(record, ensure_ascii=False).encode()
+        assert len(value) <= MOST_UNSEALED_BYTES
+        (sealed,) = await seals.seal([Outgoing(MESSAGES_OUTBOUND.name, "c", value)])
+        assert len(sealed.value) < MAX_RECORD_BYTES
 
 
 async def test_other_topics_and_records_without_a_personal_part_pass_untouched(seals: Seals) -> None:
