@@ -127,7 +127,7 @@ class Attachments:
 
         What is known of a file stays as a refusal, so that nobody fetches it again.
         """
-        found = self.collection.find({"_id": {"$in": sorted(set(ids))}}, {"blob": 1, "job": 1})
+        found = self.collection.find({"_id": {"$in": sorted(set(ids))}}, {"blob": 1})
         rows = [row async for row in found]
         kept = [row["blob"]["ref"] for row in rows if row.get("blob")]
         for ref in {*kept, *blobs}:

@@ -105,10 +105,6 @@ class CustomerKeys:
         )
         self._remember({home: Key(None) for home in homes}, time.monotonic())
 
-    async def erased(self, homes: Iterable[str]) -> frozenset[str]:
-        """Return those of `homes` that are erased."""
-        return frozenset(home for home, key in (await self.find(homes)).items() if key.destroyed)
-
     async def _read(self, homes: Collection[str]) -> dict[str, Key]:
         rows = self._keys.find({"_id": {"$in": sorted(homes)}})
         return {row["_id"]: self._opened(row) async for row in rows}
