@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from schemas.common import Identifier
-from schemas.envelope import Envelope, Model, Personal, Whole
+from schemas.envelope import Envelope, Model, Personal, Time, Whole
 
 
 class CustomerData(Model):
@@ -14,12 +14,23 @@ class CustomerData(Model):
     customer_id: str
 
 
+class AttributeSource(Model):
+    """Who said it, as `agent:ana`, `system:shop` or `channel:chat`, and when."""
+
+    source: str
+    at: Time
+
+
 class CustomerPersonal(Personal):
     """The profile as it is after the event."""
 
     name: str | None = None
     identifiers: tuple[Identifier, ...] = ()
     attributes: dict[str, str] = Field(default_factory=dict)
+    attribute_sources: dict[str, AttributeSource] | None = None
+    """By name of the attribute, also of one that was taken away."""
+    name_source: AttributeSource | None = None
+    """Of a name that no channel showed."""
 
 
 class CustomerEvent(Envelope):

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from schemas import conversations, customers, deadletters, hooks, inbound, outbound, routing, signals
+from schemas import audit, conversations, customers, deadletters, hooks, inbound, outbound, routing, signals
 from schemas.envelope import Envelope
 
 PARTITIONS = 12
@@ -75,7 +75,7 @@ CUSTOMERS_EVENTS = Topic(
     "Customer",
     customers.AnyCustomerEvent,
     ("identity",),
-    ("conversation", "notifier"),
+    ("conversation", "identity", "notifier"),
     sealed=True,
 )
 CONVERSATIONS_EVENTS = Topic(
@@ -118,6 +118,9 @@ CHATS_SIGNALS = Topic(
     retention=timedelta(days=1),
     dead_letter=None,
 )
+AUDIT_ENTRIES = Topic(
+    "audit.entries", "Customer", audit.AuditEntry, ("identity", "conversation"), ("identity",)
+)
 DEADLETTERS = Topic(
     "deadletters",
     "the original key",
@@ -142,6 +145,7 @@ TOPICS: tuple[Topic, ...] = (
     AGENTS_EVENTS,
     WEBHOOKS_EVENTS,
     CHATS_SIGNALS,
+    AUDIT_ENTRIES,
     DEADLETTERS,
 )
 

@@ -142,6 +142,13 @@ _IDENTITY = _stage(
         },
         width=12,
     ),
+    Panel(
+        "Customer data",
+        "Questions to the operator's own system, by what came of them; `found` and `unknown` are answers.",
+        "reqps",
+        {"{{outcome}}": or_zero(rate("parley_identity_lookups_total", "outcome"))},
+        width=12,
+    ),
 )
 
 _CONVERSATION = _stage(

@@ -31,6 +31,7 @@ from deploy.local.ports import PortInUseError, listen
 from deploy.local.seeds import NotReadyError, seed_agents, wait_ready
 from deploy.local.servers import Servers, ServerStartError, running
 from deploy.local.simulator.app import build_simulator
+from deploy.local.simulator.customer_data import PATH, SECRET
 from deploy.local.stack import LOCAL_HOST, Stack, StackError
 from services.chassis import logging
 from services.chassis.accounts import Accounts, AccountsError
@@ -103,9 +104,18 @@ def _servers(stack: Stack) -> Iterator[Servers]:
         yield servers
 
 
+def customer_data(url: str) -> dict[str, str]:
+    """Return where identity finds the stand-in of the operator's system; nothing if another is set."""
+    if os.environ.get("CUSTOMER_DATA_URL"):
+        return {}
+    own = {"URL": url + PATH, "SECRET": SECRET, "NAME": "demo-shop", "PRIVATE": "true"}
+    return {f"CUSTOMER_DATA_{name}": value for name, value in own.items()}
+
+
 def environment(stack: Stack, servers: Servers, keys: StackKeys) -> dict[str, str]:
     """Return what the services read: the stack's own addresses and keys, unless they are given."""
     own = {
+        **customer_data(stack.url),
         "BLOB_STORE": (stack.data_dir / "files").as_uri(),
         "CUSTOMER_KEYS_SECRET": keys.secret_for("customer keys"),
         "DRAIN_TIMEOUT_SECONDS": "8",

@@ -193,6 +193,7 @@ def requires(role: Role) -> Callable[[Request], Coroutine[Any, Any, Principal]]:
         caller = await authenticator(request).principal(_bearer(request))
         if not caller.may(role):
             raise Problem(403, "Forbidden", f"this needs the role `{role}`")
+        request.state.principal = caller
         return caller
 
     return dependency

@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.chassis import logging, metrics, problems
+from services.chassis.audit import Actions, Audited, Trail
 from services.chassis.auth import Authenticator
 from services.chassis.broker import KafkaPublisher
 from services.chassis.deadline import Deadline
@@ -46,6 +47,8 @@ class Service:
     """Routes without the service's name; it becomes their first segment."""
     publisher: KafkaPublisher
     database: Database
+    trail: tuple[Trail, Actions] | None = None
+    """Where it is noted who saw and changed what, and what the routes are called there."""
     front: Callable[[ASGIApp], ASGIApp] | None = None
     """Wraps the application: for requests too frequent to go through the framework. It measures its own."""
     consumers: Sequence[Consumer] = ()
@@ -98,6 +101,9 @@ def build(service: Service) -> FastAPI:
     )
     app.state.authenticator = Authenticator(service.settings)
     problems.install(app)
+    if service.trail is not None:
+        trail, actions = service.trail
+        app.add_middleware(Audited, trail=trail, prefix=prefix, actions=actions)
     app.add_middleware(Deadline, seconds=service.settings.request_timeout_seconds)
     app.add_middleware(Measured, service=service.name)
     app.include_router(service.router, prefix=prefix)

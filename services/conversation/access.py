@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from schemas.customers import CustomerErased
 from schemas.routing import AgentChanged
+from services.chassis.audit import about
 from services.chassis.auth import Principal, Role
 from services.chassis.delivery import HANDLED, Delivery, Outcome
 from services.chassis.problems import moved, not_found
@@ -55,6 +56,7 @@ class Access:
         own = await self.inboxes(caller)
         if found is None or (own is not None and found.inbox not in own):
             raise not_found(f"the Conversation {conversation_id}")
+        about(found.customer_id, conversation=found.id)
         return found
 
     async def customer(self, caller: Principal, customer_id: str) -> tuple[str, ...]:
@@ -78,4 +80,5 @@ class Access:
             seen = await self._store.knows(homes)
         if not seen:
             raise not_found(f"the Customer {customer_id}")
+        about(homes[0])
         return homes

@@ -122,6 +122,7 @@ def _reads(parts: Parts) -> APIRouter:
 
 def _words(parts: Parts) -> APIRouter:
     router = APIRouter()
+    store = parts.store
 
     @router.post("/v1/conversations/{conversation_id}/replies", status_code=202)
     async def reply(request: Request, caller: Agent, conversation_id: str, body: ReplyInput) -> Response:
@@ -136,6 +137,8 @@ def _words(parts: Parts) -> APIRouter:
     @router.post("/v1/customers/{customer_id}/messages", status_code=202)
     async def message(request: Request, caller: Agent, customer_id: str, body: ReplyInput) -> Response:
         async def run(command: UUID) -> Answer:
+            if not await store.knows([customer_id]):
+                await parts.commands.wait_for(customer_id)
             await parts.access.customer(caller, customer_id)
             own = await parts.access.inboxes(caller)
             seen = [inbox for name, inbox in parts.inboxes.items() if own is None or name in own]

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from schemas.topics import MESSAGES_IDENTIFIED
 from services.chassis.attachments import Attachments
+from services.chassis.audit import Trail
 from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
@@ -19,6 +20,8 @@ from services.chassis.sealing import Seals
 from services.chassis.service import Service, build
 from services.chassis.stage import Stage
 from services.conversation.access import Access
+from services.conversation.actions import ACTIONS
+from services.conversation.addresses import Addresses
 from services.conversation.api import Parts, nobody_there, routes
 from services.conversation.commands import Commands
 from services.conversation.domain.timers import next_due
@@ -61,7 +64,9 @@ def build_app(
     files = Files(attachments, store, access)
     once = Once(database, clock)
     erasing, erasures = Erasing(database, store, attachments, once, clock=clock), Erasures(shared, clock)
-    commands = Commands(threads, settings.decision_wait_seconds, wordings)
+    trail = Trail(database, publisher, NAME, clock)
+    addresses = Addresses(database)
+    commands = Commands(threads, settings.decision_wait_seconds, wordings, addresses)
 
     router = routes(Parts(store, access, commands, once, inboxes, files, Signals(publisher, clock)))
     router.include_router(file_routes(files, once, settings, clock))
@@ -77,15 +82,23 @@ def build_app(
         router=router,
         publisher=publisher,
         database=database,
-        consumers=consumers(threads, access, Merges(threads), clock, wordings.help_text),
+        consumers=consumers(threads, access, Merges(threads), addresses, clock, wordings.help_text),
         seals=seals,
-        on_start=[store.prepare, once.prepare, attachments.prepare, partial(erasures.prepare, NAME)],
+        trail=(trail, ACTIONS),
+        on_start=[
+            store.prepare,
+            once.prepare,
+            attachments.prepare,
+            trail.prepare,
+            partial(erasures.prepare, NAME),
+        ],
         on_stop=[shared.client.close],
         loops=[
             partial(
                 every, settings.timer_interval_seconds, fire_timers(threads, store, stage, settings), "timers"
             ),
             partial(every, 1.0, sweep_outboxes(store, stage, settings, clock), "outbox"),
+            partial(every, 0.5, trail.publish, "audit"),
             partial(every, 15.0, count_current(store), "measures"),
             partial(every, 1.0, partial(erasures.carry_out, NAME, erasing.erase), "erasures"),
             partial(every, settings.accounts_reload_seconds, wordings.look, "accounts"),

@@ -1,7 +1,7 @@
 """What Agents and leads ask for, checked against the status table and carried out."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -10,24 +10,33 @@ from schemas.common import Channel
 from schemas.conversations import Status
 from services.chassis.auth import Principal, Role
 from services.chassis.inboxes import Inbox
-from services.chassis.problems import Problem, conflict, invalid, not_found, unavailable
+from services.chassis.problems import Problem, conflict, not_found, unavailable
+from services.chassis.templates import Template
 from services.conversation import metrics
+from services.conversation.addresses import Addresses
 from services.conversation.domain import lifecycle, replies, routing
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.model import Conversation, Route, Thread
+from services.conversation.domain.reach import Reach
 from services.conversation.domain.table import ALLOWED, Action
 from services.conversation.handlers import Threads
 from services.conversation.permission import Reply, words_of
+from services.conversation.ways import way, with_subject
 from services.conversation.wording import Wordings
+
+_NEW_CUSTOMER_SECONDS = 2.0
 
 
 class Commands:
     """Each method checks who, checks the status, and changes one thread."""
 
-    def __init__(self, threads: Threads, decision_wait_seconds: float, wordings: Wordings) -> None:
+    def __init__(
+        self, threads: Threads, decision_wait_seconds: float, wordings: Wordings, addresses: Addresses
+    ) -> None:
         self._threads = threads
         self._wait = decision_wait_seconds
         self._wordings = wordings
+        self._addresses = addresses
 
     async def change(
         self, conversation: Conversation, command: UUID, action: Action, apply: Callable[[Draft], None]
@@ -58,10 +67,12 @@ class Commands:
     async def reply(self, conversation: Conversation, caller: Principal, command: UUID, reply: Reply) -> UUID:
         """Send a reply; returns the message's id."""
         message_id = ids.derive("reply", command)
+        reach = await self._reach(conversation.customer_id)
 
         def apply(draft: Draft) -> None:
             _may_reply(draft.conversation, caller)
-            self._reply(draft, caller, message_id, reply)
+            taken = way(draft, reply, reach, [draft.conversation.inbox], self._templates)
+            self._reply(draft, caller, message_id, reply, taken)
 
         await self.change(conversation, command, Action.REPLY, apply)
         return message_id
@@ -71,34 +82,56 @@ class Commands:
     ) -> UUID:
         """Write to a Customer, in their open Conversation or a new one; returns the message's id.
 
-        `seen` are the Inboxes the caller sees; a new Conversation sits where the last one did, or in
-        the first of them.
+        `seen` are the Inboxes the caller sees; a new Conversation sits where the last one did, else in that
+        of the account that writes, else in the first of them.
         """
         metrics.COMMANDS.labels("message").inc()
         message_id = ids.derive("reply", command)
         own = {inbox.name: inbox for inbox in seen}
+        reach = await self._reach(customer_id)
 
         def decide(draft: Draft) -> None:
             current = draft.thread.current
-            if current is not None and current.status is not Status.CLOSED:
+            running = current is not None and current.status is not Status.CLOSED
+            if current is not None and running:
                 if current.inbox not in own:
                     raise not_found(f"the Customer {customer_id}")
                 _may_reply(current, caller)
-            else:
-                if not own:
-                    raise Problem(403, "Forbidden", "you are in no Inbox that a Conversation could begin in")
-                channel, route = _route(draft.thread, reply.channel)
-                inbox = own.get(current.inbox if current else "") or next(iter(own.values()))
-                lifecycle.start_by_agent(draft, inbox, channel, route, caller.subject)
-            self._reply(draft, caller, message_id, reply)
+            elif not own:
+                raise Problem(403, "Forbidden", "you are in no Inbox that a Conversation could begin in")
+            before = [current.inbox] if current else []
+            taken = way(draft, reply, reach, [*before, *own], self._templates)
+            if not running:
+                inbox = _inbox_for(own, current, reach, taken[1])
+                lifecycle.start_by_agent(draft, inbox, *taken, caller.subject)
+            self._reply(draft, caller, message_id, reply, taken)
 
         await self._threads.command(customer_id, command, decide)
         return message_id
 
-    def _reply(self, draft: Draft, caller: Principal, message_id: UUID, reply: Reply) -> None:
-        channel, route = _route(draft.thread, reply.channel)
-        templates = self._wordings.of(route.provider, route.account).templates
+    async def wait_for(self, customer_id: str) -> None:
+        """Wait a moment for a Customer of whom nothing is known yet: identity may just have made them."""
+        await self._addresses.wait_for(customer_id, _NEW_CUSTOMER_SECONDS)
+
+    async def _reach(self, customer_id: str) -> Reach:
+        thread = (await self._threads.store.load([customer_id]))[customer_id].thread
+        return Reach(await self._addresses.of(thread.homes), self._wordings.accounts())
+
+    def _templates(self, provider: str, account: str) -> Sequence[Template]:
+        return self._wordings.of(provider, account).templates
+
+    def _reply(
+        self,
+        draft: Draft,
+        caller: Principal,
+        message_id: UUID,
+        reply: Reply,
+        taken: tuple[Channel, Route],
+    ) -> None:
+        channel, route = taken
+        templates = self._templates(route.provider, route.account)
         words = words_of(reply, draft.thread, channel, route, templates, draft.now)
+        route = with_subject(channel, route, reply.subject, words.text)
         replies.reply(
             draft,
             message_id=message_id,
@@ -232,15 +265,7 @@ def _may_reply(conversation: Conversation, caller: Principal) -> None:
         raise Problem(403, "Forbidden", f"the Conversation is with {conversation.agent}; take it first")
 
 
-def _route(thread: Thread, wanted: Channel | None) -> tuple[Channel, Route]:
-    if wanted is Channel.VOICE:
-        raise invalid("channel", "a call takes no text; name another channel, or none")
-    if wanted is not None:
-        if wanted not in thread.routes:
-            known = ", ".join(sorted(thread.routes)) or "none"
-            raise invalid("channel", f"the Customer has not written on {wanted}; known are: {known}")
-        return wanted, thread.routes[wanted]
-    if not thread.routes:
-        raise conflict("the Customer has no address that a message could go to")
-    channel = max(thread.routes, key=lambda name: (thread.routes[name].at, name))
-    return channel, thread.routes[channel]
+def _inbox_for(own: Mapping[str, Inbox], current: Conversation | None, reach: Reach, route: Route) -> Inbox:
+    before = own.get(current.inbox) if current else None
+    name = next((ours.inbox for ours in reach.accounts if ours.is_at(route)), "")
+    return before or own.get(name) or next(iter(own.values()))

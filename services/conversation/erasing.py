@@ -95,6 +95,7 @@ class Erasing:
             {"$or": [{"home": theirs}, {"customer_id": theirs}]},
             [{"$set": {"erased": True, "state.contacts": nameless}}],
         )
+        await self.database["addresses"].delete_many({"_id": theirs})
         await self.database["threads_stuck"].delete_many({"key": theirs})
         for home in homes:
             await self.database["customers"].update_one(

@@ -15,10 +15,11 @@ from pydantic import (
 )
 
 from schemas.common import Channel
-from services.chassis.text import clean
+from services.chassis.text import clean, line
 from services.conversation.permission import Reply, TemplateAsked
 
 LONGEST_TEXT = 50_000
+LONGEST_SUBJECT = 200
 
 
 def _not_blank(text: str) -> str:
@@ -26,6 +27,10 @@ def _not_blank(text: str) -> str:
         message = "must not be blank"
         raise ValueError(message)
     return text
+
+
+def _one_line(text: str) -> str:
+    return _not_blank(line(text, LONGEST_SUBJECT))
 
 
 Text = Annotated[
@@ -50,6 +55,9 @@ class Uploaded(Input):
 
 
 Short = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(clean)]
+Subject = Annotated[
+    str, StringConstraints(min_length=1, max_length=LONGEST_SUBJECT), AfterValidator(_one_line)
+]
 Parameter = Annotated[str, StringConstraints(max_length=1024), AfterValidator(clean)]
 
 
@@ -62,9 +70,10 @@ class TemplateInput(Input):
 
 
 class ReplyInput(Input):
-    """A reply: `text`, `attachments` or both, or else a `template`."""
+    """A reply: `text`, `attachments` or both, or else a `template`; `subject` is a mail's."""
 
     channel: Channel | None = None
+    subject: Subject | None = None
     attachments: tuple[Uploaded, ...] = Field(default=(), max_length=10)
     template: TemplateInput | None = None
     text: Text | None = Field(default=None, validate_default=True)
@@ -95,7 +104,7 @@ class ReplyInput(Input):
     def wanted(self) -> Reply:
         """What is to be sent, without the files."""
         asked = TemplateAsked(**self.template.model_dump()) if self.template else None
-        return Reply(self.text or "", self.channel, asked)
+        return Reply(self.text or "", self.channel, asked, subject=self.subject)
 
 
 class NoteInput(Input):

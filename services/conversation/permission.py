@@ -31,6 +31,8 @@ class Reply:
     channel: Channel | None = None
     template: TemplateAsked | None = None
     attachments: tuple[Attachment, ...] = ()
+    subject: str | None = None
+    """Of a mail; without one that of the mail it answers, or its first words."""
 
 
 def words_of(

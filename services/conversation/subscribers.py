@@ -19,6 +19,7 @@ from services.chassis.delivery import HANDLED, BatchHandler, Consumer, Delivery,
 from services.chassis.logging import log
 from services.conversation import metrics
 from services.conversation.access import Access
+from services.conversation.addresses import Addresses
 from services.conversation.domain.rules import ROUTE, SHOW_DELIVERY, HelpText, Rule, attach
 from services.conversation.handlers import Threads
 from services.conversation.merges import Merges
@@ -28,21 +29,27 @@ RULES = ((ROUTING_DECISIONS, ROUTE), (MESSAGES_STATUS, SHOW_DELIVERY))
 
 
 def consumers(
-    threads: Threads, access: Access, merges: Merges, clock: Clock, help_text: HelpText
+    threads: Threads,
+    access: Access,
+    merges: Merges,
+    addresses: Addresses,
+    clock: Clock,
+    help_text: HelpText,
 ) -> list[Consumer]:
     """Return the table of consumers."""
     rules = ((MESSAGES_IDENTIFIED, attach(help_text)), *RULES)
     handlers: list[tuple[Topic, BatchHandler]] = [
         *((topic, _applying(threads, rule, clock)) for topic, rule in rules),
         (AGENTS_EVENTS, access.learn),
-        (CUSTOMERS_EVENTS, _meeting(access, merges)),
+        (CUSTOMERS_EVENTS, _meeting(access, merges, addresses)),
     ]
     # a group for each topic: one that reconnects leaves the others alone
     return [Consumer(topic, f"{GROUP}.{topic.name}", handle) for topic, handle in handlers]
 
 
-def _meeting(access: Access, merges: Merges) -> BatchHandler:
+def _meeting(access: Access, merges: Merges, addresses: Addresses) -> BatchHandler:
     async def handle(batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        await addresses.learn(batch)  # before: who is known can be written to
         await access.meet(batch)
         return await merges.apply(batch)
 

@@ -1,4 +1,4 @@
-"""What our accounts say by themselves: their templates and their answer to HELP.
+"""What is to be known of our accounts: what they say by themselves, and where one can write from.
 
 Read from the accounts file, of which conversation needs no secret; it looks at nothing but these fields.
 """
@@ -11,9 +11,11 @@ from typing import Annotated
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, StrictStr, ValidationError
 
+from schemas.common import Channel
 from services.chassis.accounts import AccountsError
 from services.chassis.logging import log
 from services.chassis.templates import Template, distinct
+from services.conversation.domain.reach import Ours
 
 
 class Wording(BaseModel):
@@ -23,6 +25,8 @@ class Wording(BaseModel):
 
     provider: StrictStr = ""
     account: StrictStr = ""
+    channel: StrictStr = ""
+    inbox: StrictStr = ""
     templates: Annotated[tuple[Template, ...], AfterValidator(distinct)] = ()
     help_text: StrictStr | None = None
 
@@ -43,6 +47,14 @@ class Wordings:
     def of(self, provider: str, account: str) -> Wording:
         """Return the account's; an empty one for an account that is not there."""
         return self._known.get((provider, account), _NONE)
+
+    def accounts(self) -> tuple[Ours, ...]:
+        """Return the accounts that can write, in the order of the file."""
+        return tuple(
+            Ours(each.provider, each.account, Channel(each.channel), each.inbox)
+            for each in self._known.values()
+            if each.channel in set(Channel)
+        )
 
     def help_text(self, provider: str, account: str) -> str | None:
         """Return what HELP is answered with."""

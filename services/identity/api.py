@@ -8,7 +8,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from schemas.common import Identifier
-from services.chassis.auth import Agent, Lead
+from services.chassis.audit import about
+from services.chassis.auth import Agent, Lead, Principal, Role
 from services.chassis.idempotency import Answer
 from services.chassis.idempotency import Commands as Once
 from services.chassis.identifiers import InvalidIdentifier, identifier, parse_identifier
@@ -17,10 +18,10 @@ from services.chassis.problems import invalid, moved, not_found
 from services.identity import metrics
 from services.identity.answers import once
 from services.identity.commands import Commands, Patch
+from services.identity.domain.attributes import Source
 from services.identity.domain.claims import key
 from services.identity.domain.merging import united
 from services.identity.inputs import CustomerInput, CustomerPatch, IdentifierInput, MergeInput
-from services.identity.later import later
 from services.identity.merges import Merges
 from services.identity.store import Store, words
 from services.identity.views import customer_view, merge_view
@@ -38,6 +39,15 @@ class Parts:
     once: Once
     default_region: str
 
+    async def homes(self, customer_id: str) -> list[str]:
+        """Return a Customer and all whom they stand for. Raises Problem 404; 308 for one who was absorbed."""
+        found = [profile.customer_id for profile in await self.store.family(customer_id)]
+        if not found:
+            raise not_found(f"the Customer {customer_id}")
+        if found[0] != customer_id:
+            raise moved("customer", customer_id, found[0])
+        return found
+
     async def shown(self, survivor: str) -> dict[str, Any]:
         """Return a Customer as the API shows them, with all whom they stand for."""
         return customer_view(united((await self.store.families([survivor]))[survivor]))
@@ -50,7 +60,6 @@ def routes(parts: Parts) -> APIRouter:
     router.include_router(_customers(parts))
     router.include_router(_identifiers(parts))
     router.include_router(_merges(parts))
-    router.include_router(later())
     return router
 
 
@@ -81,6 +90,8 @@ def _reads(parts: Parts) -> APIRouter:
         )
         survivors = await store.survivors(found["items"])
         families = await store.families(list(dict.fromkeys(survivors[each] for each in found["items"])))
+        for survivor in families:
+            about(survivor)
         return {**found, "items": [customer_view(united(family)) for family in families.values()]}
 
     @router.get("/v1/customers/{customer_id}")
@@ -116,8 +127,9 @@ def _customers(parts: Parts) -> APIRouter:
         }
 
         async def run(command: UUID) -> Answer:
-            patch = Patch(body.name or None, body.attributes)
+            patch = Patch(body.name or None, body.attributes, _source(parts, caller))
             made = await parts.commands.create(command, patch, list(identifiers.values()))
+            about(made.customer_id)
             metrics.CUSTOMERS_CREATED.labels("agent").inc()
             return Answer(201, await parts.shown(made.customer_id))
 
@@ -128,7 +140,9 @@ def _customers(parts: Parts) -> APIRouter:
         name = (body.name or "") if "name" in body.model_fields_set else None
 
         async def run(command: UUID) -> Answer:
-            await parts.commands.patch(customer_id, command, Patch(name, body.attributes))
+            patch = Patch(name, body.attributes, _source(parts, caller))
+            await parts.commands.patch(customer_id, command, patch)
+            about(customer_id, fields=", ".join(_fields(body)))
             metrics.COMMANDS.labels("patch").inc()
             return Answer(200, await parts.shown(customer_id))
 
@@ -172,6 +186,8 @@ def _merges(parts: Parts) -> APIRouter:
     async def merge(request: Request, caller: Lead, body: MergeInput) -> Response:
         async def run(command: UUID) -> Answer:
             done = await parts.merges.merge(command, body.survivor, body.absorbed, by=caller.subject)
+            about(done.survivor, absorbed=done.absorbed, merge=done.id)
+            about(done.absorbed, survivor=done.survivor, merge=done.id)
             metrics.COMMANDS.labels("merge").inc()
             return Answer(201, merge_view(done))
 
@@ -188,12 +204,24 @@ def _merges(parts: Parts) -> APIRouter:
     async def undo(request: Request, caller: Lead, merge_id: str) -> Response:
         async def run(command: UUID) -> Answer:
             undone = await parts.merges.undo(command, merge_id)
+            about(undone.survivor, absorbed=undone.absorbed, merge=undone.id)
+            about(undone.absorbed, survivor=undone.survivor, merge=undone.id)
             metrics.COMMANDS.labels("undo").inc()
             return Answer(200, merge_view(undone))
 
         return await once(parts.once, request, caller, None, run)
 
     return router
+
+
+def _source(parts: Parts, caller: Principal) -> Source:
+    kind = "system" if Role.SERVICE in caller.roles else "agent"
+    return Source(f"{kind}:{caller.subject}", parts.commands.clock())
+
+
+def _fields(body: CustomerPatch) -> list[str]:
+    named = ["name"] if "name" in body.model_fields_set else []
+    return [*named, *(f"attributes.{name}" for name in sorted(body.attributes))]
 
 
 def _read(item: IdentifierInput, region: str, within: str = "") -> Identifier:

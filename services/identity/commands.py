@@ -11,6 +11,7 @@ from schemas.common import Identifier
 from services.chassis.clock import Clock, utc_now
 from services.chassis.faults import BrokerUnavailable
 from services.chassis.logging import log
+from services.identity.domain.attributes import Source
 from services.identity.domain.claims import Owners, key
 from services.identity.domain.profile import (
     Cause,
@@ -19,6 +20,7 @@ from services.identity.domain.profile import (
     Profile,
     change,
     check_room,
+    named,
     noting,
     patched,
     with_identifiers,
@@ -35,11 +37,12 @@ class Patch:
 
     name: str | None = None
     attributes: Mapping[str, str | None] | None = None
+    source: Source | None = None
 
     def apply(self, profile: Profile) -> Profile:
         """Return the profile with the changes."""
-        named = profile if self.name is None else replace(profile, name=self.name or None)
-        return patched(named, self.attributes or {})
+        renamed = profile if self.name is None else named(profile, self.name or None, self.source)
+        return patched(renamed, self.attributes or {}, self.source)
 
 
 class CommandStore(CustomerStore, Protocol):

@@ -34,6 +34,9 @@ SERVICES = ("identity", "conversation", "notifier", "ingest")
 OF_CUSTOMER: Mapping[str, tuple[str, ...]] = {
     "identifiers": ("customer_id",),
     "conflicts": ("customer_id", "other"),
+    "claims": ("customer_id",),
+    "dismissed": ("pair",),
+    "lookups": ("_id",),
     "customers_stuck": ("key",),
 }
 """Collections whose documents go, with the fields that name their Customers."""
@@ -134,6 +137,8 @@ class Erasing:
                         await session.abort_transaction()
                         return None
                 await self._hashes.add(names, now, session)
+                said = {"identifier": {"$in": sorted(names)}}  # by others who claimed to be them
+                await self.database["claims"].delete_many(said, session=session)
                 await self._delete(homes, session)
         except PyMongoError as error:
             if lost_race(error):

@@ -68,6 +68,8 @@ class Export:
     async def _own(self, family: Sequence[Document], homes: Sequence[str]) -> dict[str, Any]:
         theirs = {"$in": list(homes)}
         identifiers = self.database["identifiers"].find({"customer_id": theirs})
+        claims = self.database["claims"].find({"customer_id": theirs})
+        audit = self.database["audit"].find({"customer_id": theirs}, sort=[("at", 1)])
         conflicts = self.database["conflicts"].find({"$or": [{"customer_id": theirs}, {"other": theirs}]})
         return {
             "customer": customer_view(profile_of(family[0])),
@@ -75,6 +77,8 @@ class Export:
             "customers": [{name: value for name, value in row.items() if name != "outbox"} for row in family],
             "identifiers": [row async for row in identifiers],
             "conflicts": [row async for row in conflicts],
+            "claims": [row async for row in claims],
+            "audit": [row async for row in audit],
         }
 
     async def _opened(

@@ -36,6 +36,13 @@ from services.identity.domain.profile import (
 )
 from services.identity.merges import MOST_TRIES, Merges
 
+Notice = Callable[[Sequence[tuple[MessageReceived, Resolution]]], Awaitable[None]]
+"""Is told of each message whose it is, before anybody else; a repeat must be harmless."""
+
+
+async def _unnoticed(_: Sequence[tuple[MessageReceived, Resolution]]) -> None:
+    """Take no notice."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -138,6 +145,7 @@ class Customers:
     publisher: Publisher
     new_customer: Callable[[], str]
     clock: Clock = utc_now
+    notice: Notice = _unnoticed
     when_erased: WhenErased = nobody
 
     async def identify(self, batch: Sequence[Delivery]) -> Identified:
@@ -175,6 +183,7 @@ class Customers:
             if item.contradicting
         ]
         await self.store.note_conflicts(conflicts, self.clock())
+        await self.notice(list(zip(messages, found, strict=True)))
         firsts = {message.id: index for index, message in reversed(list(enumerate(messages)))}
         # all is saved: events and messages are of different topics and need not wait for each other
         await asyncio.gather(

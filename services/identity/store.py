@@ -22,6 +22,7 @@ from services.chassis import metrics
 from services.chassis.broker import Publisher
 from services.chassis.mongo import Database, Document, bulk, lost_race
 from services.chassis.outbox import Effect, Outbox, Publish, from_document, to_document
+from services.identity.domain.attributes import Source
 from services.identity.domain.claims import Claim, Owner, key
 from services.identity.domain.merging import Merge
 from services.identity.domain.profile import Change, Done, Profile
@@ -255,11 +256,17 @@ def profile_of(document: Document) -> Profile:
         attributes=document["attributes"],
         identifiers=tuple(Identifier.model_validate(known) for known in document["identifiers"]),
         created_at=document["created_at"],
+        sources={name: _source(one) for name, one in document.get("sources", {}).items()},
+        name_source=_source(document["name_source"]) if document.get("name_source") else None,
         commands=tuple(Done(UUID(done["id"]), done["status"]) for done in document.get("commands", ())),
         merged_into=document.get("merged_into"),
         merges=document.get("merges", 0),
         erased="erased_at" in document,
     )
+
+
+def _source(stored: Document) -> Source:
+    return Source(stored["by"], stored["at"])
 
 
 def words(name: str) -> list[str]:
@@ -283,13 +290,17 @@ def _saved(made: Change) -> tuple[Document, Document]:
     }
     if profile.commands:
         fields["commands"] = [{"id": str(done.id), "status": done.status} for done in profile.commands]
+    optional: Document = {
+        "sources": {name: asdict(one) for name, one in profile.sources.items()},
+        "name_source": asdict(profile.name_source) if profile.name_source else None,
+        "merged_into": profile.merged_into,
+    }
+    fields |= {name: value for name, value in optional.items() if value}
     update: Document = {"$set": fields, "$push": {"outbox": to_document(_effect(made.event))}}
     if profile.merges:
         fields["merges"] = profile.merges
-    if profile.merged_into is not None:
-        fields["merged_into"] = profile.merged_into
-    else:
-        update["$unset"] = {"merged_into": ""}
+    if gone := {name: "" for name, value in optional.items() if not value}:
+        update["$unset"] = gone
     return {"_id": profile.customer_id, "version": profile.version - 1}, update
 
 

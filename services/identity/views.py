@@ -4,6 +4,7 @@ from typing import Any
 
 from schemas.common import Identifier, IdentifierKind
 from schemas.envelope import rfc3339
+from services.identity.domain.attributes import Source
 from services.identity.domain.merging import Merge
 from services.identity.domain.profile import Profile
 
@@ -14,9 +15,19 @@ def customer_view(profile: Profile) -> dict[str, Any]:
         "id": profile.customer_id,
         "name": profile.name,
         "attributes": dict(profile.attributes),
+        "attribute_sources": {
+            name: source_view(source)
+            for name, source in profile.sources.items()
+            if name in profile.attributes
+        },
         "identifiers": [identifier_view(identifier) for identifier in profile.identifiers],
         "created_at": rfc3339(profile.created_at) if profile.created_at else None,
     }
+
+
+def source_view(source: Source) -> dict[str, str]:
+    """Return where an attribute comes from."""
+    return {"source": source.by, "at": rfc3339(source.at)}
 
 
 def merge_view(merge: Merge) -> dict[str, Any]:

@@ -79,7 +79,8 @@ def build_router(
             ids = [str(each.id) for each in posted.attachments]
             files = await _files(attachments, visitor, ids, arrival.received_at)
             given = tuple(file.attachment() for file in files)
-            item = webchat.message(posted, visitor.visitor_id, identifiers, name, arrival, given)
+            claimed = known.claimed_email if known else None
+            item = webchat.message(posted, visitor.visitor_id, identifiers, name, arrival, given, claimed)
             await published(webchat.PROVIDER, arrival, lambda: intake.publish([item], arrival))
             await _kept(attachments.use(files))
             return JSONResponse({"message_id": item.id}, 202)

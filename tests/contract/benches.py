@@ -15,6 +15,7 @@ from services.chassis.delivery import HANDLED, BatchHandler, Consumer, Delivery,
 from services.chassis.inboxes import Inbox
 from services.chassis.mongo import Database
 from services.conversation.access import Access
+from services.conversation.addresses import Addresses
 from services.conversation.domain import lifecycle, replies, routing
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.timers import next_due
@@ -22,10 +23,15 @@ from services.conversation.handlers import Threads
 from services.conversation.merges import Merges as ThreadMerges
 from services.conversation.store import Store as ConversationStore
 from services.conversation.subscribers import consumers as conversation_consumers
+from services.identity.audit import Audit
 from services.identity.handlers import Customers
+from services.identity.lookup.jobs import Jobs
+from services.identity.lookup.lookups import Lookups
 from services.identity.merges import Merges
+from services.identity.settings import IdentitySettings
 from services.identity.store import Store as IdentityStore
 from services.identity.subscribers import consumers as identity_consumers
+from services.identity.suggestions import Suggestions
 from services.ingest.fetching import Fetching
 from services.ingest.settings import IngestSettings
 from services.ingest.store import FetchJobs
@@ -93,8 +99,13 @@ def ingest(database: Database, _log: Log) -> Bench:
 
 def identity(database: Database, log: Log) -> Bench:
     store = IdentityStore(database, log)
-    customers = Customers(store, Merges(store, lambda: NOW), log, lambda: CUSTOMER, lambda: NOW)
-    return Bench(_handlers(identity_consumers(customers)), [store.prepare])
+    suggesting, merges = Suggestions(database, lambda: NOW), Merges(store, lambda: NOW)
+    customers = Customers(store, merges, log, lambda: CUSTOMER, lambda: NOW, suggesting.note)
+    lookups = Lookups(
+        Jobs(database), store, Resting(), suggesting.contradict, IdentitySettings(), lambda: NOW
+    )
+    consumers = identity_consumers(customers, Audit(database), lookups)
+    return Bench(_handlers(consumers), [store.prepare, suggesting.prepare])
 
 
 def conversation(database: Database, log: Log) -> Bench:
@@ -116,7 +127,12 @@ def conversation(database: Database, log: Log) -> Bench:
     return Bench(
         _handlers(
             conversation_consumers(
-                threads, Access(store), ThreadMerges(threads), lambda: NOW, lambda *_: None
+                threads,
+                Access(store),
+                ThreadMerges(threads),
+                Addresses(database),
+                lambda: NOW,
+                lambda *_: None,
             )
         ),
         [store.prepare],

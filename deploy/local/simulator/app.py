@@ -1,4 +1,4 @@
-"""Composes the simulator: `/dev/providers/…`."""
+"""Composes the simulator: `/dev/providers/…`, and the operator's own system."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import httpx
 from fastapi import APIRouter, FastAPI
 
-from deploy.local.simulator import media
+from deploy.local.simulator import customer_data, media
 from deploy.local.simulator.behaviour import Behaviour, Behaviours
 from deploy.local.simulator.callbacks import Callbacks, Post
 from deploy.local.simulator.registry import STAND_INS
@@ -40,6 +40,7 @@ def build_simulator(
         app.include_router(row.router(accounts, behaviours, sent, callbacks), prefix=PREFIX)
     app.include_router(media.router(accounts, media.Shelf(), PREFIX), prefix=PREFIX)
     app.include_router(_controls(behaviours, sent), prefix=PREFIX)
+    app.include_router(customer_data.router())
     return app
 
 

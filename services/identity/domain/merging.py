@@ -12,6 +12,7 @@ from uuid import UUID
 from schemas import ids
 from schemas.common import IdentifierKind
 from schemas.customers import CustomerMerged, CustomerSplit, MergeData
+from services.identity.domain.attributes import Source
 from services.identity.domain.profile import Cause, Change, Profile
 
 PROOF = "proof"
@@ -103,12 +104,16 @@ def united(family: Sequence[Profile]) -> Profile:
     others.sort(key=lambda each: (str(each.created_at), each.customer_id))
     ranked = (first, *others)
     attributes: dict[str, str] = {}
+    sources: dict[str, Source] = {}
     for profile in reversed(ranked):
         attributes |= profile.attributes
+        sources = {name: one for name, one in sources.items() if name not in profile.attributes}
+        sources |= {name: one for name, one in profile.sources.items() if name in profile.attributes}
     return replace(
         first,
         name=next((profile.name for profile in ranked if profile.name), None),
         attributes=attributes,
+        sources=sources,
         identifiers=tuple(one for profile in ranked for one in profile.identifiers),
     )
 

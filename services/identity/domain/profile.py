@@ -9,6 +9,7 @@ from uuid import UUID
 from schemas import ids
 from schemas.common import Identifier, IdentifierKind
 from schemas.customers import (
+    AttributeSource,
     CustomerCreated,
     CustomerData,
     CustomerEvent,
@@ -16,6 +17,7 @@ from schemas.customers import (
     CustomerUpdated,
     MergeEvent,
 )
+from services.identity.domain.attributes import Source, Sources, heeded, sourced
 from services.identity.domain.claims import key
 
 MOST_TOLD = 250
@@ -57,6 +59,10 @@ class Profile:
     attributes: Mapping[str, str] = field(default_factory=dict)
     identifiers: tuple[Identifier, ...] = ()
     created_at: datetime | None = None
+    sources: Sources = field(default_factory=dict)
+    """Of the attributes."""
+    name_source: Source | None = None
+    """None of a name that a channel showed."""
     commands: tuple[Done, ...] = ()
     """The last ones applied: one that comes again after a crash has had its effect."""
     merged_into: str | None = None
@@ -134,7 +140,26 @@ def introduced(profile: Profile, name: str | None) -> Profile:
     return replace(profile, name=name[:LONGEST_NAME]) if name and profile.name is None else profile
 
 
-def patched(profile: Profile, attributes: Mapping[str, str | None]) -> Profile:
+def named(profile: Profile, name: str | None, source: Source | None) -> Profile:
+    """Set the name."""
+    known = profile.name_source
+    same = name == profile.name and known is not None and source is not None and known.by == source.by
+    return profile if same else replace(profile, name=name, name_source=source)
+
+
+def informed(
+    profile: Profile, name: str | None, attributes: Mapping[str, str | None], source: Source
+) -> Profile:
+    """Take what an automatic source offers, as far as its word counts. Raises TooMuchError."""
+    known = profile.name_source
+    better = known is None or source.rank >= known.rank
+    if name and name != profile.name and better:
+        profile = named(profile, name, source)
+    taken = heeded(profile.attributes, profile.sources, attributes, source)
+    return patched(profile, taken, source) if taken else profile
+
+
+def patched(profile: Profile, attributes: Mapping[str, str | None], source: Source | None = None) -> Profile:
     """Set attributes; None takes one away. Raises TooMuchError where the Customer would have too many."""
     merged = {
         name: value for name, value in {**profile.attributes, **attributes}.items() if value is not None
@@ -143,7 +168,13 @@ def patched(profile: Profile, attributes: Mapping[str, str | None]) -> Profile:
     if len(merged) > MOST_ATTRIBUTES or size > MOST_ATTRIBUTE_BYTES:
         limit = f"a Customer has at most {MOST_ATTRIBUTES}, of {MOST_ATTRIBUTE_BYTES} bytes together"
         raise TooMuchError("attributes", f"{limit}; this would make {len(merged)}, of {size} bytes")
-    return replace(profile, attributes=merged)
+    if source is None:
+        return replace(profile, attributes=merged)
+    sources = sourced(profile.attributes, profile.sources, attributes, source)
+    # of what was taken away as many are remembered as there may be attributes
+    gone = [name for name in sources if name not in merged][:-MOST_ATTRIBUTES]
+    kept = {name: source for name, source in sources.items() if name not in gone}
+    return replace(profile, attributes=merged, sources=kept)
 
 
 def noting(profile: Profile, done: Done) -> Profile:
@@ -175,7 +206,15 @@ def change(
             seq=made.version,
             data=CustomerData(customer_id=made.customer_id),
             personal=CustomerPersonal(
-                name=made.name, identifiers=made.identifiers[-MOST_TOLD:], attributes=dict(made.attributes)
+                name=made.name,
+                identifiers=made.identifiers[-MOST_TOLD:],
+                attributes=dict(made.attributes),
+                attribute_sources={name: _told(one) for name, one in made.sources.items()} or None,
+                name_source=_told(made.name_source) if made.name_source else None,
             ),
         ),
     )
+
+
+def _told(source: Source) -> AttributeSource:
+    return AttributeSource(source=source.by, at=source.at)

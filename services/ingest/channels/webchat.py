@@ -171,8 +171,12 @@ def message(
     name: str | None,
     arrival: Arrival,
     attachments: tuple[Attachment, ...] = (),
+    claimed: str | None = None,
 ) -> Received:
-    """Return the visitor's message; `known` are the verified identifiers of the session."""
+    """Return the visitor's message; `known` are the verified identifiers of the session.
+
+    `claimed` is the mail address that the visitor typed: told as unverified, if it is one.
+    """
     names = ", ".join(each.filename or "file" for each in attachments)
     text = posted.text if clean(posted.text).strip() else f"[{names}]"
     visitor = Identifier(kind=IdentifierKind.VISITOR, value=visitor_id, verified=True)
@@ -182,10 +186,20 @@ def message(
         Said(text, "media" if attachments else "text", attachments),
         dedup=posted.client_id,
         provider_message_id=posted.client_id,
-        identifiers=[visitor, *known],
+        identifiers=[visitor, *known, *_claimed(claimed, known)],
         key=visitor_id,
         name=name,
     )
+
+
+def _claimed(email: str | None, known: Sequence[Identifier]) -> list[Identifier]:
+    if not email:
+        return []
+    try:
+        said = identifier("email", email)
+    except InvalidIdentifier:
+        return []
+    return [] if any((each.kind, each.value) == (said.kind, said.value) for each in known) else [said]
 
 
 def typing(asked: Typing, visitor_id: str, arrival: Arrival) -> VisitorTyping:

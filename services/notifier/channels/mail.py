@@ -79,7 +79,7 @@ def compose(
         ("From", _one_line(address)),
         ("To", _one_line(message.personal.to.value)),
         *([("Reply-To", _one_line(reply))] if reply else ()),
-        ("Subject", reply_subject(message.personal.subject)),
+        ("Subject", subject_header(message)),
         *((name, value.replace(" ", "\r\n ")) for name, value in more_headers(message)),
         ("MIME-Version", "1.0"),
     ]
@@ -113,15 +113,17 @@ def more_headers(message: MessageSend) -> list[tuple[str, str]]:
 _AUTOMATIC = (("Auto-Submitted", "auto-replied"), ("X-Auto-Response-Suppress", "All"))
 
 
-def plain_subject(subject: str | None) -> str:
-    """Return `Re: …` with exactly one prefix, as text."""
-    bare = _REPLY.sub("", line(subject, _SUBJECT_CHARACTERS), count=1) if subject else ""
-    return f"Re: {_one_line(bare).strip() or _NO_SUBJECT}"
+def plain_subject(message: MessageSend) -> str:
+    """Return the subject as text: of an answer `Re: …` with exactly one prefix, else as it was given."""
+    given = line(message.personal.subject or "", _SUBJECT_CHARACTERS)
+    if message.personal.in_reply_to is None and given.strip():
+        return _one_line(given).strip() or _NO_SUBJECT
+    return f"Re: {_one_line(_REPLY.sub('', given, count=1)).strip() or _NO_SUBJECT}"
 
 
-def reply_subject(subject: str | None) -> str:
+def subject_header(message: MessageSend) -> str:
     """Return the same as a header's value, encoded (RFC 2047) where it is not ASCII."""
-    text = plain_subject(subject)
+    text = plain_subject(message)
     if text.isascii() and "=?" not in text:
         return text
     return Header(text, "utf-8", maxlinelen=70, header_name="Subject").encode(linesep="\r\n")

@@ -68,7 +68,7 @@ async def _body(means: Means, account: Account, message: MessageSend) -> dict[st
     body: dict[str, Any] = {
         "From": account.address,
         "To": recipient(message),
-        "Subject": plain_subject(message.personal.subject),
+        "Subject": plain_subject(message),
         "TextBody": message.personal.text or " ",
         "Headers": [{"Name": name, "Value": value} for name, value in headers],
         "Metadata": {"parley_id": str(message.data.message_id)},

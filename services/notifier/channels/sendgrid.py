@@ -65,7 +65,7 @@ async def _body(means: Means, account: Account, message: MessageSend) -> dict[st
             }
         ],
         "from": {"email": account.address},
-        "subject": plain_subject(message.personal.subject),
+        "subject": plain_subject(message),
         "content": [{"type": "text/plain", "value": message.personal.text or " "}],
         "headers": {"Message-ID": message_id_of(account.address, message), **dict(more_headers(message))},
     }

@@ -79,7 +79,9 @@ def variables_of(overlay: str, resource: Resource) -> dict[str, str]:
             found[variable["name"]] = variable["value"]
         else:
             secret = variable["valueFrom"]["secretKeyRef"]
-            found[variable["name"]] = files["Secret", secret["name"]][secret["key"]]
+            values = files["Secret", secret["name"]]
+            if secret["key"] in values or not secret.get("optional"):
+                found[variable["name"]] = values[secret["key"]]
     return found
 
 

@@ -28,6 +28,7 @@ from services.chassis.delivery import Delivery
 from services.chassis.mongo import Database, connect
 from services.chassis.problems import Problem
 from services.chassis.settings import Settings
+from services.conversation.addresses import Addresses
 from services.conversation.commands import Commands
 from services.conversation.domain import lifecycle
 from services.conversation.domain.model import Thread
@@ -112,7 +113,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.count += 1
         own = ids.derive("command", self.mark, self.count)
         try:
-            self.surviving(crash_at, lambda threads: act(Commands(threads, 1, WORDINGS), current, own))
+            self.surviving(
+                crash_at,
+                lambda threads: act(
+                    Commands(threads, 1, WORDINGS, Addresses(WORLD[0].database)), current, own
+                ),
+            )
         except Problem as refusal:
             if refusal.status != 409:
                 raise

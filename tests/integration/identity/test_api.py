@@ -213,7 +213,12 @@ async def test_name_and_attributes_are_patched(api: Api) -> None:
     path = f"{PATH}/{made['id']}"
     changed = await api("PATCH", path, {"attributes": {"tier": "silver", "language": None, "vip": "yes"}})
     assert changed.status_code == 200
-    assert changed.json() == made | {"attributes": {"tier": "silver", "vip": "yes"}}
+    sources = changed.json()["attribute_sources"]
+    assert sources.keys() == {"tier", "vip"}
+    assert changed.json() == made | {
+        "attributes": {"tier": "silver", "vip": "yes"},
+        "attribute_sources": sources,
+    }
     assert (await api("PATCH", path, {"name": None})).json()["name"] is None
     assert (await api("PATCH", path, {})).json()["attributes"] == {"tier": "silver", "vip": "yes"}
     updates = [event for event in api.events() if isinstance(event, CustomerUpdated)]
@@ -328,12 +333,19 @@ async def test_only_agents_get_in_and_unknown_is_unknown(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "role", "status"),
     [
-        ("GET", f"{PATH}/x/suggestions", "agent", 501),
-        ("GET", f"{PATH}/x/audit", "agent", 501),
         ("DELETE", f"{PATH}/x", "lead", 403),
     ],
 )
-async def test_what_is_not_built_yet_says_so(
-    api: Api, method: str, path: str, role: str, status: int
-) -> None:
+async def test_only_admins_erase(api: Api, method: str, path: str, role: str, status: int) -> None:
     assert (await api(method, path, role=role)).status_code == status
+
+
+async def test_each_attribute_says_who_gave_it(api: Api) -> None:
+    made = await api.made(SMS, attributes={"tier": "gold"})
+    await api("PATCH", f"{PATH}/{made['id']}", {"attributes": {"language": "pt"}}, role="service")
+    found = (await api("GET", f"{PATH}/{made['id']}")).json()
+    assert found["attributes"] == {"tier": "gold", "language": "pt"}
+    sources = {name: each["source"] for name, each in found["attribute_sources"].items()}
+    assert sources == {"tier": "agent:ana", "language": "system:ana"}
+    await api("PATCH", f"{PATH}/{made['id']}", {"attributes": {"tier": None}})
+    assert list((await api("GET", f"{PATH}/{made['id']}")).json()["attribute_sources"]) == ["language"]

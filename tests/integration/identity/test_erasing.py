@@ -43,7 +43,14 @@ class Place:
         )
         self.merges = Merges(self.store, lambda: NOW)
         when = ErasedIdentifiers(database, self.keys)
-        self.customers = Customers(self.store, self.merges, self.log, lambda: uuid4().hex, lambda: NOW, when)
+        self.customers = Customers(
+            self.store,
+            self.merges,
+            self.log,
+            lambda: uuid4().hex,
+            lambda: NOW,
+            when_erased=when,
+        )
         self.commands = Commands(self.store, lambda: NOW)
 
     async def meet(self, *identifiers: Any, name: str | None = "Ada Lovelace", **fields: Any) -> str:

@@ -24,13 +24,15 @@ from schemas.conversations import (
 )
 from schemas.inbound import InboundData, InboundPersonal, MessageIdentified
 from services.chassis.problems import Problem
-from services.conversation.commands import _route
 from services.conversation.domain import decisions, lifecycle
 from services.conversation.domain.calling import KEPT_CALLS
 from services.conversation.domain.draft import Draft, RowPatch, TimelineRow
 from services.conversation.domain.model import Conversation, Thread
+from services.conversation.domain.reach import NOWHERE
 from services.conversation.domain.rules import ATTACH, ForgottenCallError, Known
 from services.conversation.domain.timers import next_due, tick
+from services.conversation.permission import Reply
+from services.conversation.ways import way
 from tests.unit.conversation.builders import (
     CUSTOMER,
     INBOXES,
@@ -405,14 +407,18 @@ def test_of_many_calls_the_oldest_that_are_over_are_forgotten_and_their_words_re
 
 def test_nobody_can_write_to_a_call() -> None:
     thread, _ = heard([START])
+
+    def taken(thread: Thread, channel: Channel | None) -> Channel:
+        return way(draft(thread, 1), Reply("hi", channel), NOWHERE, (), lambda *_: ())[0]
+
     with pytest.raises(Problem) as named:
-        _route(thread, Channel.VOICE)
+        taken(thread, Channel.VOICE)
     assert named.value.status == 422
     with pytest.raises(Problem) as unnamed:
-        _route(thread, None)
+        taken(thread, None)
     assert unnamed.value.status == 409
     also = received(thread, message(2, seconds=-5)).thread
-    assert _route(also, None)[0] is Channel.SMS
+    assert taken(also, None) is Channel.SMS
 
 
 def test_times_beyond_any_calendar_do_no_harm() -> None:

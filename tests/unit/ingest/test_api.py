@@ -523,7 +523,7 @@ async def test_a_repeated_post_is_the_same_message_and_of_another_visitor_anothe
     assert one == again != other
 
 
-async def test_what_the_site_signed_is_an_identifier_and_what_the_visitor_typed_is_not(stack: Stack) -> None:
+async def test_what_the_site_signed_is_verified_and_what_the_visitor_typed_is_not(stack: Stack) -> None:
     token = identity(user_id="u-42", email="Ann@Mail.Example.org")
     session = await stack.visitor(identity_token=token, name=" Ann ", email="boss@corp.example")
     await stack.say(session["token"], {"client_id": "c1", "text": "hello"})
@@ -533,10 +533,23 @@ async def test_what_the_site_signed_is_an_identifier_and_what_the_visitor_typed_
         ("visitor", session["visitor_id"], True),
         ("external", "shop:u-42", True),
         ("email", "Ann@mail.example.org", True),
+        ("email", "boss@corp.example", False),
     ]
+    assert message.personal.sender.value == session["visitor_id"]
     assert message.personal.name == "Ann"
-    assert stack.people.known[session["visitor_id"]].claimed_email == "boss@corp.example"
-    assert b"boss@corp" not in stack.log.records[0].value
+
+
+@pytest.mark.parametrize("typed", ["no address at all", "ANN@MAIL.EXAMPLE.ORG", "Ann@MAIL.example.org"])
+async def test_a_typed_address_is_told_unless_it_is_none_or_is_proven_anyway(
+    stack: Stack, typed: str
+) -> None:
+    token = identity(user_id="u-42", email="Ann@Mail.Example.org")
+    session = await stack.visitor(identity_token=token, email=typed)
+    answer = await stack.say(session["token"], {"client_id": "c1", "text": "hello"})
+    assert answer.status_code == 202
+    (message,) = stack.log.messages()
+    told = [each for each in message.personal.identifiers if not each.verified]
+    assert [each.value for each in told] == (["ANN@mail.example.org"] if typed.isupper() else [])
 
 
 @pytest.mark.parametrize(

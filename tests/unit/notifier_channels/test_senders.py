@@ -21,7 +21,7 @@ from schemas.outbound import MessageSend, OutboundData, OutboundPersonal
 from services.chassis.accounts import Account
 from services.ingest.channels.items import provider_id
 from services.notifier.channels import Means, Refused, Retry, Sent, Unknown
-from services.notifier.channels.mail import compose, reply_subject
+from services.notifier.channels.mail import compose, plain_subject
 from services.notifier.channels.registry import SENDERS
 from services.notifier.channels.sending import ANSWER_BYTES, REFUSALS
 from tests import recorded
@@ -410,7 +410,21 @@ async def test_a_mail_account_without_a_relay_is_broken() -> None:
     ],
 )
 def test_a_reply_has_one_prefix(subject: str | None, expected: str) -> None:
-    assert reply_subject(subject) == expected
+    what = message("mime", subject=subject, in_reply_to="<m1@mail.example.org>")
+    assert plain_subject(what) == expected
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [
+        ("Your lamp", "Your lamp"),
+        ("Re: Lamp", "Re: Lamp"),
+        ("a\r\nBcc: eve@x.example", "a Bcc: eve@x.example"),
+        (" ", "Re: Your message"),
+    ],
+)
+def test_a_mail_that_answers_nothing_has_its_own_subject(subject: str, expected: str) -> None:
+    assert plain_subject(message("mime", subject=subject)) == expected
 
 
 def read(raw: bytes) -> email.message.EmailMessage:
