@@ -9,7 +9,16 @@ from functools import cache
 from typing import Any
 
 from schemas.common import Attachment
-from schemas.conversations import CallEnded, CallStarted, CallUpdated, MessageAdded, NoteAdded
+from schemas.conversations import (
+    CallEnded,
+    CallStarted,
+    CallUpdated,
+    MessageAdded,
+    NoteAdded,
+    TaskChanged,
+    TaskCreated,
+    TaskDue,
+)
 from schemas.customers import CustomerCreated, CustomerUpdated
 from schemas.envelope import Envelope, rfc3339
 from schemas.topics import (
@@ -27,6 +36,7 @@ _SHOWN: dict[type[Envelope], tuple[str, ...]] = {
     MessageAdded: ("text", "subject", "attachments"),
     NoteAdded: ("text",),
     **dict.fromkeys((CallStarted, CallUpdated, CallEnded), ("text", "attachments", "said")),
+    **dict.fromkeys((TaskCreated, TaskChanged, TaskDue), ("title", "text")),
     CustomerCreated: ("name", "identifiers", "attributes"),
     CustomerUpdated: ("name", "identifiers", "attributes"),
 }

@@ -9,6 +9,8 @@ from pydantic import Field
 from schemas.calls import CallChoice, CallStatus, SpokenChoice
 from schemas.common import Attachment, Channel, DeliveryStatus, Identifier
 from schemas.envelope import Count, Envelope, Model, Personal, Time, Whole
+from schemas.tasks import TaskData, TaskPersonal
+from schemas.tickets import TicketData
 
 
 class Status(StrEnum):
@@ -35,6 +37,8 @@ class ConversationRef(Model):
     inbox: str
     status: Status
     agent: str | None = None
+    rule: str | None = None
+    """Name of the rule whose effect it is, where it is one."""
 
 
 class OpenedData(ConversationRef):
@@ -144,6 +148,9 @@ class NoteData(ConversationRef):
 
     note_id: UUID
     author: str
+    """Id of the Agent; `rule:<name>` where a rule wrote it."""
+    mentions: tuple[str, ...] = ()
+    """Ids of the Agents that the text names by `@id` and who may see the Conversation."""
 
 
 class NotePersonal(Personal):
@@ -191,6 +198,17 @@ class PriorityData(ConversationRef):
     """The new priority."""
 
     priority: Whole
+
+
+class RuleFiredData(ConversationRef):
+    """What a rule did; `rule` is its name."""
+
+    event: str
+    """What it fired at: `message`, `opened`, …"""
+    actions: tuple[str, ...]
+    """What was done, in this order: `topic`, `priority`, …"""
+    refused: dict[str, str] = Field(default_factory=dict)
+    """What was not done, each with why."""
 
 
 class DeliveryChangedData(ConversationRef):
@@ -351,12 +369,57 @@ class PriorityChanged(ConversationEvent):
     data: PriorityData
 
 
+class RuleFired(ConversationEvent):
+    """A rule fired; what it did stands in the events before."""
+
+    type: Literal["rule.fired"] = "rule.fired"
+    data: RuleFiredData
+
+
 class ConsentChanged(ConversationEvent):
     """The Customer opted out of messages of an account, or in again; with or without a Conversation."""
 
     type: Literal["consent.changed"] = "consent.changed"
     data: ConsentData
     personal: ConsentPersonal
+
+
+class TicketCreated(ConversationEvent):
+    """A ticket was made of a Conversation; it stays when the Conversation closes."""
+
+    type: Literal["ticket.created"] = "ticket.created"
+    data: TicketData
+
+
+class TicketChanged(ConversationEvent):
+    """Status, assignee, due time or links of a ticket changed."""
+
+    type: Literal["ticket.changed"] = "ticket.changed"
+    data: TicketData
+
+
+class TaskCreated(ConversationEvent):
+    """A Task was made, with or without a Conversation."""
+
+    type: Literal["task.created"] = "task.created"
+    data: TaskData
+    personal: TaskPersonal
+
+
+class TaskChanged(ConversationEvent):
+    """A Task changed: its words, due time, place, assignee or status."""
+
+    type: Literal["task.changed"] = "task.changed"
+    data: TaskData
+    personal: TaskPersonal
+
+
+class TaskDue(ConversationEvent):
+    """The due time of an open Task has passed; told once for each due time."""
+
+    type: Literal["task.due"] = "task.due"
+    data: TaskData
+    personal: TaskPersonal
 
 
 AnyConversationEvent = Annotated[
@@ -377,6 +440,12 @@ AnyConversationEvent = Annotated[
     | CallEnded
     | TopicsChanged
     | PriorityChanged
-    | ConsentChanged,
+    | RuleFired
+    | ConsentChanged
+    | TicketCreated
+    | TicketChanged
+    | TaskCreated
+    | TaskChanged
+    | TaskDue,
     Field(discriminator="type"),
 ]

@@ -13,11 +13,15 @@ from pydantic import Field
 from schemas.common import Channel, ChannelClass, SkillName
 from schemas.envelope import Count, Envelope, Model, Personal, Time, Whole
 
+Kind = Literal["task"] | None
+"""What is routed: a Conversation, unless it is named. A Task stands where a Conversation does, with its
+id in `conversation_id`, and has no channel."""
+
 # --- commands of conversation -------------------------------------------------------------------
 
 
 class Subject(Model):
-    """The Conversation a command is about.
+    """The Conversation, or the Task, a command is about.
 
     `epoch` grows each time the Conversation asks for something new; the router ignores what is
     older than the newest it has seen of the Conversation.
@@ -27,13 +31,14 @@ class Subject(Model):
     conversation_id: str
     customer_id: str
     epoch: Whole
+    kind: Kind = None
 
 
 class RequestData(Subject):
     """Find an Agent."""
 
     inbox: str
-    channel: Channel
+    channel: Channel | None = None
     channel_class: ChannelClass
     also: tuple[ChannelClass, ...] = ()
     """Further classes of room its live Contacts take."""
@@ -54,7 +59,7 @@ class AssignData(Subject):
     """Give it to this Agent: a take, or a transfer to an Agent."""
 
     inbox: str
-    channel: Channel
+    channel: Channel | None = None
     channel_class: ChannelClass
     also: tuple[ChannelClass, ...] = ()
     agent: str
@@ -241,12 +246,13 @@ class Explanation(Model):
 
 
 class DecisionData(Model):
-    """A decision about one Conversation; `n` grows with each decision of the pool."""
+    """A decision about one Conversation or Task; `n` grows with each decision of the pool."""
 
     pool: str
     n: Whole
     conversation_id: str
     epoch: Whole
+    kind: Kind = None
 
 
 class GrantData(DecisionData):
@@ -265,7 +271,7 @@ class OfferData(DecisionData):
     agent: str
     offer_id: UUID
     inbox: str
-    channel: Channel
+    channel: Channel | None = None
     expires_at: Time
 
 

@@ -39,6 +39,7 @@ from services.chassis.heads import BoundedHeads
 from services.chassis.inboxes import BadInboxes
 from services.chassis.settings import Settings
 from services.chassis.topics import create_topics
+from services.conversation.rules_file import BadRules
 
 SERVICES = ("ingest", "identity", "conversation", "router", "notifier")
 _UVICORN: dict[str, Any] = {
@@ -51,6 +52,7 @@ _UVICORN: dict[str, Any] = {
 _EXPECTED = (
     AccountsError,
     BadInboxes,
+    BadRules,
     DirectoryInUseError,
     NotReadyError,
     PortInUseError,

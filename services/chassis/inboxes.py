@@ -43,6 +43,12 @@ class Inbox(BaseModel):
     """So long a returning Conversation prefers the Agent it had."""
     mails_per_hour: int = Field(30, ge=1, le=MOST_MAILS_PER_HOUR)
     """An address with which so many mails went either way in an hour is recorded, and wakes nobody."""
+    ticket_notice: str = Field(
+        "We have made a ticket of your request. Its number is {number}.",
+        max_length=1000,
+        pattern=r"^$|\{number\}",
+    )
+    """What the Customer is sent when a ticket is made, with `{number}` in it; empty for nothing."""
 
 
 def inbox_of(inboxes: Mapping[str, Inbox], name: str) -> Inbox:

@@ -43,6 +43,20 @@ class Access:
             return None
         return await self._store.agent_inboxes(caller.subject)
 
+    async def mentioned(self, names: Sequence[str], inbox: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return which of the Agents named may see what is in the Inbox, by their ids, and the other names.
+
+        A mention opens nothing: who may not see a Conversation is not told of a note on it, and the answer
+        does not tell such an Agent from one who does not exist. Leads are known if they have a profile.
+        """
+        known = await self._store.agents_called(names)
+        seeing = {agent.casefold(): agent for agent, inboxes in known.items() if inbox in inboxes}
+        folded = {name: name.casefold() for name in names}
+        return (
+            tuple(seeing[each] for each in folded.values() if each in seeing),
+            tuple(name for name, each in folded.items() if each not in seeing),
+        )
+
     async def conversation(self, caller: Principal, conversation_id: str) -> Conversation:
         """Return a Conversation the caller may see. Raises Problem 404; 308 where another goes on for it."""
         found = await self.seen(caller, conversation_id)

@@ -10,4 +10,10 @@ ACTIONS: Actions = {
     ("POST", f"{_CUSTOMER}/messages"): Action("message"),
     ("POST", f"{_CONVERSATION}/contacts/{{contact_id}}/end"): Action("end_contact", ("contact_id",)),
     ("POST", f"{_CONVERSATION}/typing"): None,
+    ("POST", f"{_CONVERSATION}/tickets"): Action("ticket"),
+    ("GET", "/v1/tickets/{number}"): Action("ticket.viewed", ("number",)),
+    ("PATCH", "/v1/tickets/{number}"): Action("ticket.changed", ("number",)),
+    ("POST", f"{_CUSTOMER}/tasks"): Action("task"),
+    ("GET", "/v1/tasks/{task_id}"): Action("task.viewed", ("task_id",)),
+    ("PATCH", "/v1/tasks/{task_id}"): Action("task.changed", ("task_id",)),
 }

@@ -17,9 +17,11 @@ from services.chassis.problems import Problem, invalid, not_found, not_yet, resp
 from services.conversation.access import Access
 from services.conversation.commands import Commands
 from services.conversation.domain import lifecycle
+from services.conversation.domain.mentions import named
 from services.conversation.domain.model import Conversation
 from services.conversation.domain.rules import Inboxes
 from services.conversation.domain.table import Action
+from services.conversation.domain.topics import normalised
 from services.conversation.files import Files
 from services.conversation.inputs import (
     CloseInput,
@@ -80,7 +82,8 @@ def _reads(parts: Parts) -> APIRouter:
         limit: Limit = 50,
         cursor: str | None = None,
     ) -> dict[str, Any]:
-        asked = {"status": status, "inbox": inbox, "agent": agent, "topics": topic}
+        within = None if topic is None else normalised(topic)
+        asked = {"status": status, "inbox": inbox, "agent": agent, "topics": within}
         query: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
         query |= {"erased": None, "merged": {"$ne": True}}
         if customer is not None:
@@ -99,12 +102,17 @@ def _reads(parts: Parts) -> APIRouter:
 
     @router.get("/v1/customers/{customer_id}/timeline")
     async def timeline(
-        caller: Agent, customer_id: str, limit: Limit = 50, cursor: str | None = None
+        caller: Agent,
+        customer_id: str,
+        conversation: str | None = None,
+        limit: Limit = 50,
+        cursor: str | None = None,
     ) -> dict[str, Any]:
-        homes = await parts.access.customer(caller, customer_id)
-        found = await page(
-            store.timeline, {"home": any_of(homes)}, TIMELINE_ORDER, limit, cursor, timeline_view
-        )
+        """Show all items of a Customer, or those of one Conversation."""
+        query = {"home": any_of(await parts.access.customer(caller, customer_id))}
+        if conversation is not None:
+            query["conversation_id"] = conversation
+        found = await page(store.timeline, query, TIMELINE_ORDER, limit, cursor, timeline_view)
         return await parts.files.described(found)
 
     @router.get("/v1/webchat/{account}/messages")
@@ -155,8 +163,11 @@ def _words(parts: Parts) -> APIRouter:
     async def note(request: Request, caller: Agent, conversation_id: str, body: NoteInput) -> Response:
         async def run(command: UUID) -> Answer:
             found = await parts.access.conversation(caller, conversation_id)
-            written = await parts.commands.note(found, caller, command, body.text)
-            return Answer(201, {"id": str(written)})
+            mentions, unknown = await parts.access.mentioned(named(body.text), found.inbox)
+            written = await parts.commands.note(found, caller, command, body.text, mentions)
+            return Answer(
+                201, {"id": str(written), "mentions": list(mentions), "unknown_mentions": list(unknown)}
+            )
 
         return await parts.once.once(request, caller.subject, body.model_dump(mode="json"), run)
 
@@ -304,14 +315,7 @@ def _labels(parts: Parts) -> APIRouter:
 
 _LATER = {
     ("GET", "/v1/conversations/{_id}/history"): "the history of a Conversation",
-    ("POST", "/v1/conversations/{_id}/tickets"): "a ticket",
-    ("GET", "/v1/tickets/{_number}"): "a ticket",
-    ("PATCH", "/v1/tickets/{_number}"): "a ticket",
-    ("POST", "/v1/customers/{_id}/tasks"): "a task",
-    ("GET", "/v1/tasks"): "a list of tasks",
-    ("PATCH", "/v1/tasks/{_id}"): "a task",
     ("GET", "/v1/search"): "search",
-    ("POST", "/v1/rules/dry-run"): "a dry run of rules",
     ("GET", "/v1/reports/summary"): "the summary report",
 }
 

@@ -31,12 +31,19 @@ from services.conversation.export_api import routes as export_routes
 from services.conversation.files import Files
 from services.conversation.files import routes as file_routes
 from services.conversation.handlers import ErasedCustomer, Threads
-from services.conversation.loops import count_current, fire_timers, sweep_outboxes
+from services.conversation.loops import count_current, fire_timers, follow_rules, sweep_outboxes
 from services.conversation.merges import Merges
+from services.conversation.past import Past
+from services.conversation.rules_api import routes as rule_routes
+from services.conversation.rules_file import RulesFile
 from services.conversation.settings import ConversationSettings
 from services.conversation.signals import Signals
 from services.conversation.store import Store
 from services.conversation.subscribers import consumers
+from services.conversation.task_routes import routes as task_routes
+from services.conversation.tasks import Tasks
+from services.conversation.tickets import Tickets
+from services.conversation.tickets import routes as ticket_routes
 from services.conversation.wording import Wordings
 
 NAME = "conversation"
@@ -49,7 +56,7 @@ def build_app(
     database: Database | None = None,
     clock: Clock = utc_now,
 ) -> FastAPI:
-    """Return the service's application. Raises AccountsError for an accounts file it cannot use."""
+    """Return the service's application. Raises AccountsError, BadRules for a file it cannot use."""
     settings = settings or ConversationSettings()
     shared = shared_database(settings)
     seals = Seals(CustomerKeys(shared, settings.customer_keys_secret.get_secret_value()))
@@ -58,8 +65,9 @@ def build_app(
     attachments = Attachments(shared, blob_store(settings, shared))
     inboxes = load_inboxes(settings.agents_file)
     wordings = Wordings(settings.accounts_file)
+    rules = RulesFile(settings.rules_file, inboxes)
     store = Store(database, publisher, clock)
-    threads = Threads(store, inboxes, next_due, clock)
+    threads = Threads(store, inboxes, next_due, clock, lambda: rules.rules)
     access = Access(store)
     files = Files(attachments, store, access)
     once = Once(database, clock)
@@ -71,6 +79,11 @@ def build_app(
     router = routes(Parts(store, access, commands, once, inboxes, files, Signals(publisher, clock)))
     router.include_router(file_routes(files, once, settings, clock))
     router.include_router(export_routes(Export(database, attachments)))
+    past = Past(store.conversations, store.timeline)
+    router.include_router(rule_routes(rules, inboxes, past, settings.dry_run_seconds, clock))
+    router.include_router(ticket_routes(Tickets(store, threads, access), once))
+    tasks = Tasks(store, threads, access, settings.decision_wait_seconds)
+    router.include_router(task_routes(tasks, once))
     service: Service
 
     def stage() -> Stage:
@@ -102,6 +115,7 @@ def build_app(
             partial(every, 15.0, count_current(store), "measures"),
             partial(every, 1.0, partial(erasures.carry_out, NAME, erasing.erase), "erasures"),
             partial(every, settings.accounts_reload_seconds, wordings.look, "accounts"),
+            partial(every, settings.rules_reload_seconds, follow_rules(rules, store, clock), "rules"),
         ],
     )
     app = build(service)

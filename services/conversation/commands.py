@@ -1,6 +1,5 @@
 """What Agents and leads ask for, checked against the status table and carried out."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
@@ -10,14 +9,16 @@ from schemas.common import Channel
 from schemas.conversations import Status
 from services.chassis.auth import Principal, Role
 from services.chassis.inboxes import Inbox
-from services.chassis.problems import Problem, conflict, not_found, unavailable
+from services.chassis.problems import Problem, conflict, not_found
 from services.chassis.templates import Template
 from services.conversation import metrics
 from services.conversation.addresses import Addresses
+from services.conversation.deciding import granted
 from services.conversation.domain import lifecycle, replies, routing
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.model import Conversation, Route, Thread
 from services.conversation.domain.reach import Reach
+from services.conversation.domain.routed import Assignment
 from services.conversation.domain.table import ALLOWED, Action
 from services.conversation.handlers import Threads
 from services.conversation.permission import Reply, words_of
@@ -144,13 +145,27 @@ class Commands:
             human_agent=words.human_agent,
         )
 
-    async def note(self, conversation: Conversation, caller: Principal, command: UUID, text: str) -> UUID:
+    async def note(
+        self,
+        conversation: Conversation,
+        caller: Principal,
+        command: UUID,
+        text: str,
+        mentions: tuple[str, ...] = (),
+    ) -> UUID:
         """Write an internal note; returns its id. Closed Conversations take notes too."""
         note_id = ids.derive("note", command)
         metrics.COMMANDS.labels("note").inc()
 
         def decide(draft: Draft) -> None:
-            replies.note(draft, note_id=note_id, author=caller.subject, text=text, about=conversation)
+            replies.note(
+                draft,
+                note_id=note_id,
+                author=caller.subject,
+                text=text,
+                about=conversation,
+                mentions=mentions,
+            )
 
         await self._threads.command(conversation.customer_id, command, decide)
         return note_id
@@ -182,27 +197,19 @@ class Commands:
 
     async def _decided(self, conversation: Conversation, command: UUID) -> Conversation:
         """Wait for the router's word on the assignment that `command` asked for."""
-        pause = 0.005
-        try:
-            async with asyncio.timeout(self._wait):
-                while True:
-                    loaded = await self._threads.store.load([conversation.customer_id])
-                    current = _of(loaded[conversation.customer_id].thread, conversation)
-                    if current is conversation:
-                        raise conflict("the Conversation was closed, or merged into another")
-                    wish = routing.outcome(current, command)
-                    if wish is None:
-                        raise conflict(
-                            f"the Conversation is {current.status}; other assignments came between"
-                        )
-                    if wish.granted:
-                        return current
-                    if wish.granted is False:
-                        raise conflict(wish.detail, kind="assignment-refused", state=current.status)
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 1.5, 0.1)
-        except TimeoutError as error:
-            raise unavailable("the router's decision") from error
+
+        def wish_of(thread: Thread) -> Assignment:
+            current = _of(thread, conversation)
+            if current is conversation:
+                raise conflict("the Conversation was closed, or merged into another")
+            wish = routing.outcome(current, command)
+            if wish is None:
+                raise conflict(f"the Conversation is {current.status}; other assignments came between")
+            if wish.granted is False:
+                raise conflict(wish.detail, kind="assignment-refused", state=current.status)
+            return wish
+
+        return _of(await granted(self._threads, conversation.customer_id, wish_of, self._wait), conversation)
 
     async def transfer_to_inbox(
         self, conversation: Conversation, caller: Principal, command: UUID, inbox: Inbox

@@ -95,6 +95,10 @@ class Erasing:
             {"$or": [{"home": theirs}, {"customer_id": theirs}]},
             [{"$set": {"erased": True, "state.contacts": nameless}}],
         )
+        await self.database["tickets"].update_many(
+            {"home": theirs}, {"$set": {"erased": True, "state.links": []}}
+        )
+        await self.database["tasks"].delete_many({"home": theirs})
         await self.database["addresses"].delete_many({"_id": theirs})
         await self.database["threads_stuck"].delete_many({"key": theirs})
         for home in homes:

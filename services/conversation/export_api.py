@@ -33,6 +33,8 @@ class Export:
                 database["conversations"], {"$or": [{"home": theirs}, {"customer_id": theirs}]}
             ),
             "timeline": found(database["timeline"], {"home": theirs}),
+            "tickets": found(database["tickets"], {"home": theirs}),
+            "tasks": found(database["tasks"], {"home": theirs}),
             "files": self._files(homes),
         }
 

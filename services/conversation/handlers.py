@@ -1,7 +1,7 @@
 """Load, decide, save, drain: the same few round trips for a batch from Kafka, a command and a timer."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -25,6 +25,13 @@ from services.conversation.domain.rules import (
     UnknownInboxError,
     UnknownMessageError,
 )
+from services.conversation.domain.ruling.acting import Means
+from services.conversation.domain.ruling.definition import NONE, Rules
+from services.conversation.domain.ruling.matching import next_due as rules_due
+from services.conversation.domain.ruling.run import run
+from services.conversation.domain.task import Task
+from services.conversation.domain.ticket import Ticket
+from services.conversation.domain.tickets import Numbered
 from services.conversation.domain.timers import tick
 
 MOST_TRIES = 50
@@ -43,12 +50,18 @@ class Loaded:
     """`status_seq` of timeline rows that are in the outbox only."""
     effects: Sequence[Any] = ()
     """What the last save put into the outbox; the store's own form."""
+    kept: dict[str, Ticket | Task] = field(default_factory=dict)
+    """Tickets and Tasks whose shown state changed."""
+    inward: bool = False
+    """Something changed in the thread that nobody is told of."""
 
     def take(self, draft: Draft) -> None:
         """Make the draft's result the thread's new state."""
         before = self.thread.current
         self.thread = draft.thread
         self.caused.extend(draft.caused)
+        self.kept.update(draft.kept)
+        self.inward = self.inward or draft.inward
         for conversation in (*draft.displaced, draft.thread.current):
             if conversation is not None and conversation is not before:
                 self.conversations[conversation.id] = conversation
@@ -61,7 +74,7 @@ class Loaded:
     @property
     def changed(self) -> bool:
         """There is something to save."""
-        return bool(self.caused or self.conversations)
+        return bool(self.caused or self.conversations or self.inward)
 
 
 class ThreadStore(Protocol):
@@ -90,6 +103,9 @@ class ThreadStore(Protocol):
     async def drain(self, items: Sequence[Loaded]) -> None:
         """Carry out what waits in these threads' outboxes, as loaded and saved."""
 
+    async def numbered(self, conversation_ids: Sequence[str]) -> dict[str, Numbered]:
+        """Return what the tickets of these Conversations need: the same number whenever it is asked for."""
+
 
 class ErasedCustomer(Exception):  # noqa: N818  (a state, raised)
     """The thread's Customer is erased: there is nobody to write to, or about."""
@@ -107,11 +123,21 @@ class Threads:
     inboxes: Inboxes
     next_due: Callable[[Thread, Mapping[str, Inbox]], datetime | None]
     clock: Clock = utc_now
+    rules: Callable[[], Rules] = lambda: NONE
+    """The operator's rules as they are now."""
     _turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def due(self, thread: Thread) -> datetime | None:
         """Return when the thread next changes by itself."""
-        return self.next_due(thread, self.inboxes)
+        moments = (self.next_due(thread, self.inboxes), rules_due(thread.current, self.rules()))
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _is_later(self, thread: Thread, now: datetime) -> bool:
+        due = self.due(thread)
+        return due is None or due > now
+
+    def _rule(self, draft: Draft, before: Thread, *, ticking: bool = False) -> None:
+        run(draft, before, self.rules(), Means(self.inboxes), ticking=ticking)
 
     # --- from Kafka -----------------------------------------------------------------------------
 
@@ -161,6 +187,7 @@ class Threads:
                 return DUPLICATE
         except (ForgottenCallError, UnknownInboxError, UnknownMessageError) as error:
             return Refused(type(error).__name__)
+        self._rule(draft, item.thread)
         item.take(draft)
         return HANDLED
 
@@ -173,16 +200,18 @@ class Threads:
         decide: Callable[[Draft], None],
         *,
         correlation: UUID | None = None,
+        look: Callable[[], Awaitable[None]] | None = None,
     ) -> Thread:
         """Apply a command to one thread and return the thread; a repeat returns it as it is.
 
-        `decide` may raise to refuse. A change that is saved stands even where Kafka is away: its
-        records go out once it is back.
+        `decide` may raise to refuse. `look` reads before it what is not in the thread but written from
+        it, and sees all that the thread as loaded has caused. A change that is saved stands even where
+        Kafka is away: its records go out once it is back.
 
         Commands to one thread take turns here: at once they would each lose to all others.
         """
         async with self._turns.setdefault(customer_id, asyncio.Lock()):
-            return await self._command(customer_id, command, decide, correlation)
+            return await self._command(customer_id, command, decide, correlation, look)
 
     async def _command(
         self,
@@ -190,16 +219,21 @@ class Threads:
         command: UUID,
         decide: Callable[[Draft], None],
         correlation: UUID | None,
+        look: Callable[[], Awaitable[None]] | None,
     ) -> Thread:
         for _ in range(MOST_TRIES):
             item = (await self.store.load([customer_id]))[customer_id]
             if item.thread.erased:
                 raise ErasedCustomer
             if command not in item.thread.commands:
+                if look is not None:
+                    await self._drain_if_possible(item)
+                    await look()
                 draft = Draft(
                     item.thread, command, correlation or command, self.clock(), item.thread.customer_id
                 )
                 decide(draft)
+                self._rule(draft, item.thread)
                 applied = (*draft.thread.commands, command)[-KEPT_COMMANDS:]
                 draft.thread = replace(draft.thread, commands=applied)
                 item.take(draft)
@@ -208,6 +242,12 @@ class Threads:
             await self._drain_if_possible(item)
             return item.thread
         raise Conflicted
+
+    async def settled(self, customer_id: str) -> Thread:
+        """Return the thread once all that it has caused so far can be read."""
+        item = (await self.store.load([customer_id]))[customer_id]
+        await self._drain_if_possible(item)
+        return item.thread
 
     async def _drain_if_possible(self, item: Loaded) -> None:
         try:
@@ -220,11 +260,15 @@ class Threads:
     async def tick(self, due: Sequence[Loaded]) -> int:
         """Fire the timers of these threads; returns how many threads changed."""
         now = self.clock()
+        numbered = await self._numbered(due)
         for item in due:
             cause = ids.derive("timer", item.thread.customer_id, item.thread.version)
             draft = Draft(item.thread, cause, cause, now, item.thread.customer_id)
             try:
-                tick(draft, self.inboxes)
+                tick(draft, self.inboxes, numbered)
+                self._rule(draft, item.thread, ticking=True)
+                # due by rules that have changed: saved, it is due when they say
+                draft.inward = draft.inward or self._is_later(draft.thread, now)
             except Exception as error:  # noqa: BLE001  (one thread must not stop the clock of all)
                 log.error("timer_failed", error=type(error).__name__, exc_info=error)
             else:
@@ -234,6 +278,16 @@ class Threads:
         saved = [item for item in changed if item.thread.customer_id not in lost]
         await self.store.drain(saved)
         return len(saved)
+
+    async def _numbered(self, due: Sequence[Loaded]) -> dict[str, Numbered]:
+        wishing = [item for item in due if item.thread.ticket_wishes]
+        if not wishing:
+            return {}
+        # the Conversations are read as these threads left them
+        await asyncio.gather(*(self._drain_if_possible(item) for item in wishing if item.pending))
+        return await self.store.numbered(
+            [wish.conversation_id for item in wishing for wish in item.thread.ticket_wishes]
+        )
 
 
 def _home(record: Envelope) -> str:

@@ -16,6 +16,7 @@ from pydantic import (
 
 from schemas.common import Channel
 from services.chassis.text import clean, line
+from services.conversation.domain.topics import MOST_TOPICS, Topics
 from services.conversation.permission import Reply, TemplateAsked
 
 LONGEST_TEXT = 50_000
@@ -39,7 +40,6 @@ Text = Annotated[
     AfterValidator(clean),
     AfterValidator(_not_blank),
 ]
-Topic = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+(/[a-z0-9_-]+)*$", max_length=100)]
 
 
 class Input(BaseModel):
@@ -137,7 +137,7 @@ class TransferInput(Input):
 class TopicsInput(Input):
     """All topics; nested ones by slash: `returns/damaged`."""
 
-    topics: tuple[Topic, ...] = Field(max_length=20)
+    topics: Topics = Field(max_length=MOST_TOPICS)
 
 
 class PriorityInput(Input):

@@ -7,10 +7,12 @@ from services.chassis.clock import Clock
 from services.chassis.stage import Stage
 from services.conversation import metrics
 from services.conversation.handlers import Threads
+from services.conversation.rules_file import RulesFile
 from services.conversation.settings import ConversationSettings
 from services.conversation.store import Store
 
 _FRESH = timedelta(seconds=1)
+_SETTLED = timedelta(minutes=10)
 
 
 def fire_timers(
@@ -45,6 +47,28 @@ def count_current(store: Store) -> Callable[[], Awaitable[None]]:
     async def round_() -> None:
         for status, count in (await store.current()).items():
             metrics.CURRENT.labels(status).set(count)
+
+    return round_
+
+
+def follow_rules(rules: RulesFile, store: Store, clock: Clock) -> Callable[[], Awaitable[None]]:
+    """Return a round that takes over changed rules, and lets the clock look at what they make due.
+
+    Other replicas may still go by the old rules for a while: the clock looks once more after it.
+    """
+    looks: list[datetime] = []
+    known = False
+
+    async def round_() -> None:
+        nonlocal known
+        changed = await rules.look()
+        now = clock()
+        if changed or not known:
+            looks[:] = [now, now + _SETTLED] if await store.new_rules(rules.rules.aging, now) else looks
+            known = True
+        while looks and looks[0] <= now:
+            await store.wake(now)
+            del looks[0]
 
     return round_
 

@@ -1,8 +1,8 @@
 """Threads, Conversations and timelines in MongoDB."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -23,10 +23,16 @@ from services.conversation.domain.consent import Line
 from services.conversation.domain.draft import Caused, RowPatch, TimelineRow
 from services.conversation.domain.model import Conversation, Thread
 from services.conversation.domain.rules import Known
+from services.conversation.domain.ruling.definition import NO_AGING
+from services.conversation.domain.tickets import Numbered
+from services.conversation.domain.topics import found_by
 from services.conversation.handlers import Loaded
+from services.conversation.kept import Kept, kept_rows, moved_rows
 
 _THREADS = TypeAdapter(Thread)
 _CONVERSATIONS = TypeAdapter(Conversation)
+_WOKEN_AT_ONCE = 1000
+_JUST = timedelta(minutes=30)
 _KNOWN = {"status_seq": 1, "channel": 1, "account": 1, "to": 1}
 
 
@@ -39,13 +45,16 @@ class Store:
         self._threads = database["threads"]
         self._agents = database["agents"]
         self._customers = database["customers"]
+        self._settled = database["settled"]
         self.conversations = database["conversations"]
         self.timeline = database["timeline"]
+        self.kept = Kept(database)
         self.outbox = Outbox(database, "threads", publisher)
 
     async def prepare(self) -> None:
         """Create the indexes. The unique one is a backstop: versions keep the rule."""
         await self._threads.create_index([("next_due", ASCENDING)], sparse=True, name="due")
+        await self._agents.create_index([("folded", ASCENDING)], sparse=True, name="by_folded")
         await self.outbox.prepare()
         newest = [("opened_at", DESCENDING), ("_id", DESCENDING)]
         await self.conversations.create_indexes(
@@ -73,8 +82,10 @@ class Store:
                     partialFilterExpression={"channel": "chat"},
                 ),
                 IndexModel([("attachments.id", ASCENDING)], name="by_attachment", sparse=True),
+                IndexModel([("conversation_id", ASCENDING), *places], name="by_conversation"),
             ]
         )
+        await self.kept.prepare()
 
     # --- threads --------------------------------------------------------------------------------
 
@@ -131,7 +142,9 @@ class Store:
             for conversation in sorted(item.conversations.values(), key=_closed_first)
         ]
         for item in changed:
-            item.effects = [_effect(caused, item.thread.customer_id, now) for caused in item.caused]
+            moved = [row for each in item.conversations.values() for row in moved_rows(each, version, now)]
+            told = [_effect(caused, item.thread.customer_id, now) for caused in item.caused]
+            item.effects = [*moved, *told]
         try:
             async with self._client.start_session() as session, await session.start_transaction():
                 for item in changed:
@@ -184,6 +197,35 @@ class Store:
         )
         return [_loaded(document) async for document in found]
 
+    async def numbered(self, conversation_ids: Sequence[str]) -> dict[str, Numbered]:
+        """Return what the tickets of these Conversations need; see handlers.ThreadStore."""
+        numbers = await self.kept.numbers(conversation_ids)
+        found = self.conversations.find({"_id": {"$in": list(conversation_ids)}})
+        known = {document["_id"]: conversation_of(document) async for document in found}
+        return {one: Numbered(number, known.get(one)) for one, number in numbers.items()}
+
+    async def new_rules(self, aging: str, now: datetime) -> bool:
+        """Remember the rules of age; return whether they are others than before, or have just changed."""
+        before = await self._settled.find_one({"_id": "rules"})
+        if before is None or before["aging"] != aging:
+            await self._settled.replace_one({"_id": "rules"}, {"aging": aging, "at": now}, upsert=True)
+            return before is not None or aging != NO_AGING
+        return bool(now - before["at"] < _JUST)
+
+    async def wake(self, at: datetime) -> None:
+        """Let the clock look, from `at` on, at each thread whose Conversation is not closed."""
+        customers: list[str] = []
+        async for document in self.conversations.find({"open": True}, {"customer_id": 1}):
+            customers.append(document["customer_id"])
+            if len(customers) == _WOKEN_AT_ONCE:
+                await self._wake(customers, at)
+                customers = []
+        await self._wake(customers, at)
+
+    async def _wake(self, customers: Sequence[str], at: datetime) -> None:
+        later = {"_id": {"$in": customers}, "next_due": {"$not": {"$lte": at}}}
+        await self._threads.update_many(later, {"$set": {"next_due": at}})
+
     # --- conversations --------------------------------------------------------------------------
 
     async def conversation(self, conversation_id: str) -> Conversation | None:
@@ -194,6 +236,11 @@ class Store:
     async def homes(self, customer_id: str) -> tuple[str, ...]:
         """Return the Customers for whom this one's thread stands, the one whose thread it is first."""
         return (await self.load([customer_id]))[customer_id].thread.homes
+
+    async def customers_of(self, homes: Collection[str]) -> dict[str, str]:
+        """Return who stands for these Customers today."""
+        loaded = await self.load(list(set(homes)))
+        return {home: item.thread.customer_id for home, item in loaded.items()}
 
     async def with_customers(self, conversations: Sequence[Conversation]) -> list[Conversation]:
         """Return Conversations as those of whoever stands for their Customer today."""
@@ -236,6 +283,15 @@ class Store:
         found = await self._agents.find_one({"_id": agent})
         return list(found["inboxes"]) if found else []
 
+    async def agents_called(self, names: Sequence[str]) -> dict[str, list[str]]:
+        """Return the Inboxes of the Agents with these ids, in whatever case these are written."""
+        if not names:
+            return {}
+        spelled = [*names, *(name.lower() for name in names)]  # of Agents learnt before `folded` was
+        folded = [name.casefold() for name in names]
+        query = {"$or": [{"_id": {"$in": spelled}}, {"folded": {"$in": folded}}]}
+        return {found["_id"]: found["inboxes"] async for found in self._agents.find(query)}
+
     async def learn_agents(self, agents: Mapping[str, tuple[int, Sequence[str]]]) -> None:
         """Remember the Inboxes of each Agent, given with the `seq` of the news; older news do nothing."""
         await bulk(
@@ -243,7 +299,7 @@ class Store:
             [
                 ReplaceOne(
                     {"_id": agent, "seq": {"$lt": seq}},
-                    {"_id": agent, "seq": seq, "inboxes": list(inboxes)},
+                    {"_id": agent, "seq": seq, "inboxes": list(inboxes), "folded": agent.casefold()},
                     upsert=True,
                 )
                 for agent, (seq, inboxes) in agents.items()
@@ -329,6 +385,8 @@ def _effects(item: Loaded, version: int, now: datetime) -> list[Effect]:
         )
         for conversation in item.conversations.values()
     ]
+    rows += [row for kept in item.kept.values() for row in kept_rows(kept, version, now)]
+    rows += [row for each in item.conversations.values() for row in moved_rows(each, version, now)]
     return rows + [_effect(caused, item.thread.customer_id, now) for caused in item.caused]
 
 
@@ -393,7 +451,7 @@ def _conversation_document(conversation: Conversation, version: int) -> Document
         "status": conversation.status,
         "inbox": conversation.inbox,
         "agent": conversation.agent,
-        "topics": list(conversation.topics),
+        "topics": found_by(conversation.topics),
         "opened_at": conversation.opened_at,
         "state": _CONVERSATIONS.dump_python(conversation, mode="json"),
     }

@@ -73,9 +73,9 @@ def _observe(record: Envelope, now: datetime) -> None:
         case MessageIdentified():
             seconds = (now - record.data.received_at).total_seconds()
             metrics.TO_TIMELINE_SECONDS.labels(record.data.channel).observe(max(seconds, 0))
-        case RoutingGranted():
+        case RoutingGranted(data=data) if data.kind is None:
             on_the_way = (now - record.occurred_at).total_seconds()
-            metrics.TO_AGENT_SECONDS.observe(max(record.data.waited_seconds + on_the_way, 0))
+            metrics.TO_AGENT_SECONDS.observe(max(data.waited_seconds + on_the_way, 0))
         case _:
             return
     log.info("applied", type=record.type, id=str(record.id), correlation=str(record.correlation))

@@ -31,7 +31,7 @@ def conversation_view(conversation: Conversation) -> dict[str, Any]:
             for contact in conversation.contacts
         ],
         "sla": None,
-        "ticket": None,
+        "ticket": conversation.ticket,
         "confirmed": conversation.confirmed,
         "opened_at": rfc3339(conversation.opened_at),
         "updated_at": rfc3339(conversation.updated_at),

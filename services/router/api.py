@@ -161,7 +161,7 @@ def _queues(parts: Parts) -> APIRouter:
     async def request(caller: Agent, conversation_id: str) -> dict[str, Any]:
         row = await parts.reads.request(conversation_id)
         if row is None or not await _may_see(parts, caller, row.get("inbox")):
-            raise not_found(f"a request of Conversation {conversation_id}")
+            raise not_found(f"a request of Conversation or Task {conversation_id}")
         position = await parts.reads.position(row) if row["state"] == "queued" else None
         expected = await parts.reads.expected_wait(row, position) if position else None
         return request_json(row, position, expected)
@@ -231,8 +231,22 @@ def agent_json(row: Document) -> dict[str, Any]:
 
 def offer_json(row: Document) -> dict[str, Any]:
     """Return an offer as the API shows it."""
-    shown = ("id", "agent", "conversation_id", "customer_id", "inbox", "channel", "channel_class", "state")
-    return {**{name: row[name] for name in shown}, "expires_at": rfc3339(row["expires_at"])}
+    shown = ("id", "agent", "customer_id", "inbox", "channel", "channel_class", "state")
+    return {
+        **_what(row),
+        **{name: row[name] for name in shown},
+        "expires_at": rfc3339(row["expires_at"]),
+    }
+
+
+def _what(row: Document) -> dict[str, Any]:
+    """Return which Conversation or Task a row is about; exactly one of the ids is set."""
+    kind, what = row.get("kind", "conversation"), row["conversation_id"]
+    return {
+        "kind": kind,
+        "conversation_id": what if kind == "conversation" else None,
+        "task_id": what if kind == "task" else None,
+    }
 
 
 def request_json(row: Document, position: int | None, expected: float | None) -> dict[str, Any]:
@@ -241,7 +255,6 @@ def request_json(row: Document, position: int | None, expected: float | None) ->
     if "at" in decision:
         decision["at"] = rfc3339(decision["at"])
     shown = (
-        "conversation_id",
         "pool",
         "state",
         "inbox",
@@ -253,6 +266,7 @@ def request_json(row: Document, position: int | None, expected: float | None) ->
     )
     requested_at = row.get("requested_at")
     return {
+        **_what(row),
         **{name: row.get(name) for name in shown},
         "requested_at": rfc3339(requested_at) if requested_at else None,
         "position": position,

@@ -134,7 +134,7 @@ def has_room(agent: Document, kind: ChannelClass) -> bool:
         return False
     if not agent["voice_alone"]:
         return True
-    return not load["total"] if kind is ChannelClass.VOICE else not load["voice"]
+    return load["total"] == load["tasks"] if kind is ChannelClass.VOICE else not load["voice"]
 
 
 def expected_wait(

@@ -147,7 +147,7 @@ def conversation(database: Database, log: Log) -> Bench:
                 lambda draft: lifecycle.transfer_to_inbox(draft, INBOXES["sales"], by="lea"),
             ),
         },
-        hidden=frozenset({"threads", "state"}),
+        hidden=frozenset({"threads", "state", "counters"}),
     )
 
 

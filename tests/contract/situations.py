@@ -49,6 +49,7 @@ BEFORE: dict[tuple[str, str], tuple[str, ...]] = {
     ("router", "routing.commands/agent.next"): (REQUEST, PROFILE),
     ("router", "routing.commands/routing.request"): (PROFILE, SIGNED_ON),
     ("router", "routing.commands/routing.request-preferred"): (PROFILE, SIGNED_ON),
+    ("router", "routing.commands/routing.request-task"): (PROFILE, SIGNED_ON),
     ("router", "routing.commands/routing.assign"): (PROFILE, SIGNED_ON, REQUEST),
     ("router", "routing.commands/routing.widen"): (PROFILE, SIGNED_ON, REQUEST),
     ("router", "routing.commands/routing.release"): (PROFILE, SIGNED_ON, REQUEST),

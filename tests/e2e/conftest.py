@@ -35,6 +35,8 @@ class Place:
 
     site: Site
     kafka: str
+    rules: Path
+    """The file of rules: none in it."""
 
 
 def branch_files(directory: Path) -> tuple[Path, Path]:
@@ -92,13 +94,15 @@ def _accounts(name: str, each: int) -> Iterator[Json]:
 def placed(directory: Path, **variables: str) -> Iterator[Place]:
     """Run a local stack with `variables` as settings, on a Kafka server whose topics can be read."""
     accounts, agents = branch_files(directory)
-    files = {"ACCOUNTS_FILE": str(accounts), "AGENTS_FILE": str(agents)}
+    rules = directory / "rules.yaml"
+    rules.write_text("rules: []\n")
+    files = {"ACCOUNTS_FILE": str(accounts), "AGENTS_FILE": str(agents), "RULES_FILE": str(rules)}
     data = directory / "data"
     with (
         kafka_server(directory / "kafka" / "data") as kafka,
         running_stack(data, KAFKA_BOOTSTRAP_SERVERS=kafka, **files, **variables) as stack,
     ):
-        yield Place(local_site(stack.url, data, accounts), kafka)
+        yield Place(local_site(stack.url, data, accounts), kafka, rules)
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,9 @@ from services.conversation.domain.draft import Draft, RowPatch
 from services.conversation.domain.inbound import admit
 from services.conversation.domain.model import Contact, Thread
 from services.conversation.domain.noise import Weight
+from services.conversation.domain.topics import added
 
 KEPT_CALLS = 20
-MOST_TOPICS = 20
 
 
 def known(thread: Thread, call_id: str) -> Call | None:
@@ -107,7 +107,7 @@ def _label(draft: Draft, before: Call | None, call: Call, inboxes: Mapping[str, 
     last = before.topic if before else None
     if call.topic is not None and call.topic != last:
         kept = (topic for topic in draft.conversation.topics if topic not in (last, call.topic))
-        lifecycle.set_topics(draft, (*kept, call.topic)[-MOST_TOPICS:])
+        lifecycle.set_topics(draft, added(kept, (call.topic,)))
     asked = draft.conversation.routing
     waits = draft.conversation.status is Status.NEW and bool(asked.current)
     wanted = {**draft.conversation.skills, **call.skills}
@@ -118,9 +118,7 @@ def _label(draft: Draft, before: Call | None, call: Call, inboxes: Mapping[str, 
     if waits and inbox is not None and inbox != draft.conversation.inbox:
         lifecycle.transfer_to_inbox(draft, inboxes[inbox], by=None)
     elif waits and changed:
-        routing.request(
-            draft, preferred=asked.preferred, avoid=asked.avoid, ahead=asked.ahead, since=asked.requested_at
-        )
+        routing.ask_again(draft)
 
 
 def _settle(draft: Draft, call: Call) -> None:

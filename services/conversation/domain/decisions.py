@@ -1,4 +1,4 @@
-"""What a Conversation makes of the router's decisions.
+"""What a Conversation, or a Task, makes of the router's decisions.
 
 Each is about an epoch: one about another than the present is stale, and a stale grant is given back.
 """
@@ -6,9 +6,12 @@ Each is about an epoch: one about another than the present is stale, and a stale
 from schemas import routing as contract
 from schemas.conversations import ConversationAssigned, Status
 from schemas.envelope import Envelope
+from services.conversation.domain import tasks
 from services.conversation.domain.draft import Draft
+from services.conversation.domain.model import Conversation
 from services.conversation.domain.routing import (
     lose_agent,
+    outcome,
     request,
     send_release,
     send_request,
@@ -16,6 +19,8 @@ from services.conversation.domain.routing import (
     widen_for,
 )
 from services.conversation.domain.table import GRANTED_BY_NAME, GRANTED_BY_QUEUE
+from services.conversation.domain.task import Task
+from services.conversation.domain.task_draft import TaskDraft, routed
 
 
 def apply(draft: Draft, decision: Envelope) -> bool:
@@ -34,32 +39,45 @@ def apply(draft: Draft, decision: Envelope) -> bool:
 
 
 def granted(draft: Draft, data: contract.GrantData) -> bool:
-    """Give the Conversation to the Agent, or the grant back."""
-    current = draft.thread.current
-    if current is None or current.id != data.conversation_id or current.routing.pool != data.pool:
+    """Give it to the Agent, or the grant back."""
+    here = routed(draft, data.conversation_id)
+    if here is None or here.routed.routing.pool != data.pool:
         return _give_back(draft, data)
-    routing = current.routing
-    pending = (item for item in routing.assignments if item.granted is None)
-    wish = next((item for item in pending if item.epoch == data.epoch), None)
+    item = here.routed
+    routing = item.routing
+    pending = (wish for wish in routing.assignments if wish.granted is None)
+    wish = next((wish for wish in pending if wish.epoch == data.epoch), None)
     if wish is None and data.epoch != routing.current:
         return _give_back(draft, data)
     if data.n <= routing.n:
         return False
-    allowed = GRANTED_BY_NAME if wish else GRANTED_BY_QUEUE
-    if current.status is Status.OPEN and current.agent == data.agent and wish is None:
-        draft.routing(n=data.n)
+    if item.holder is not None and item.holder == data.agent and wish is None:
+        here.routing(n=data.n)
         return True
-    if current.status not in allowed or data.epoch < routing.current:
+    if not _grantable(item, by_name=wish is not None) or data.epoch < routing.current:
         if wish:
-            settle(draft, wish, granted=False, detail=f"the Conversation is {current.status} by now")
+            settle(here, wish, granted=False, detail=f"the {_name(item)} is {item.status} by now")
         return _give_back(draft, data)
     if wish:
-        settle(draft, wish, granted=True, detail="")
+        settle(here, wish, granted=True, detail="")
     counted = wish.classes if wish else routing.classes
-    draft.routing(n=data.n, current=data.epoch, asked_at=None, tries=0, classes=counted)
-    _assign(draft, data)
-    widen_for(draft, draft.conversation.classes)  # of Contacts that started after the wish
+    here.routing(n=data.n, current=data.epoch, asked_at=None, tries=0, classes=counted)
+    if isinstance(here, TaskDraft):
+        tasks.assigned(here, data, wish.by if wish else None)
+    else:
+        _assign(draft, data)
+        widen_for(draft, draft.conversation.classes)  # of Contacts that started after the wish
     return True
+
+
+def _grantable(item: Conversation | Task, *, by_name: bool) -> bool:
+    if isinstance(item, Task):
+        return by_name or item.waits
+    return item.status in (GRANTED_BY_NAME if by_name else GRANTED_BY_QUEUE)
+
+
+def _name(item: Conversation | Task) -> str:
+    return "Task" if isinstance(item, Task) else "Conversation"
 
 
 def _assign(draft: Draft, data: contract.GrantData) -> None:
@@ -79,44 +97,46 @@ def _assign(draft: Draft, data: contract.GrantData) -> None:
 
 def unassigned(draft: Draft, data: contract.UnassignData) -> bool:
     """The Agent lost it; the router has queued it again under the same epoch."""
-    current = draft.thread.current
-    if current is None or current.id != data.conversation_id or data.epoch != current.routing.current:
+    here = routed(draft, data.conversation_id)
+    if here is None:
         return False
-    if data.n <= current.routing.n or current.status is not Status.OPEN:
+    item = here.routed
+    asked = item.routing
+    if data.epoch != asked.current or data.n <= asked.n or item.holder is None:
         return False
-    asked = current.routing
-    draft.routing(n=data.n, asked_at=draft.now, tries=0, ahead=True, preferred=None)
-    lose_agent(draft, data.reason)
-    if current.priority != asked.priority:  # it was set while an Agent had it
-        request(draft, ahead=True, since=asked.requested_at)
+    here.routing(n=data.n, asked_at=draft.now, tries=0, ahead=True, preferred=None)
+    if isinstance(here, TaskDraft):
+        tasks.lost(here, data.reason)
+    else:
+        lose_agent(draft, data.reason)
+    if item.priority != asked.priority:  # it was set while an Agent had it
+        request(here, ahead=True, since=asked.requested_at)
     return True
 
 
 def refused(draft: Draft, data: contract.RefusalData) -> bool:
     """Note the refusal for whoever asked; nothing else changes."""
-    current = draft.thread.current
-    if current is None or current.id != data.conversation_id:
+    here = routed(draft, data.conversation_id)
+    wish = outcome(here.routed, data.command_id) if here is not None else None
+    if here is None or wish is None or wish.granted is not None:
         return False
-    wish = next((item for item in current.routing.assignments if item.command_id == data.command_id), None)
-    if wish is None or wish.granted is not None:
-        return False
-    settle(draft, wish, granted=False, detail=data.detail)
+    settle(here, wish, granted=False, detail=data.detail)
     return True
 
 
 def released(draft: Draft, data: contract.ReleasedData) -> bool:
     """The pool we left has let go: the new one may be asked."""
-    current = draft.thread.current
-    if current is None or current.id != data.conversation_id or current.routing.leaving != data.pool:
+    here = routed(draft, data.conversation_id)
+    if here is None or here.routed.routing.leaving != data.pool:
         return False
-    if data.epoch < current.routing.leaving_epoch:
+    if data.epoch < here.routed.routing.leaving_epoch:
         return False
-    draft.routing(leaving=None)
-    if current.status is Status.NEW and current.routing.current:
-        send_request(draft)
+    here.routing(leaving=None)
+    if here.routed.waits and here.routed.routing.current:
+        send_request(here)
     return True
 
 
 def _give_back(draft: Draft, data: contract.GrantData) -> bool:
-    send_release(draft, data.pool, data.conversation_id, data.epoch, "stale")
+    send_release(draft, data.pool, data.conversation_id, data.epoch, "stale", kind=data.kind)
     return True

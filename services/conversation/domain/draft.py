@@ -1,5 +1,7 @@
 """A change of a thread in the making: the thread as it becomes, and what the change causes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -8,7 +10,10 @@ from uuid import UUID
 from schemas import ids
 from schemas.conversations import ConversationEvent, ConversationRef, ConversationStatusChanged, Status
 from schemas.envelope import Envelope, Personal
-from services.conversation.domain.model import Contact, Conversation, Routing, Thread
+from services.conversation.domain.model import Contact, Conversation, Thread
+from services.conversation.domain.routed import Routing
+from services.conversation.domain.task import Task
+from services.conversation.domain.ticket import Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +55,37 @@ class Draft:
     caused: list[Caused] = field(default_factory=list)
     displaced: list[Conversation] = field(default_factory=list)
     """Closed Conversations that a newer one took the place of."""
+    rule: str | None = None
+    """Name of the rule that acts at present."""
+    kept: dict[str, Ticket | Task] = field(default_factory=dict)
+    """Tickets, by number, and Tasks, by id, as they are shown from now on."""
+    inward: bool = False
+    """Something changed in the thread that nobody is told of, and that must be saved."""
+
+    @property
+    def routed(self) -> Conversation:
+        """What is routed: the Conversation at hand. A TaskDraft has a Task here."""
+        return self.conversation
+
+    @property
+    def whole(self) -> "Draft":
+        """The change of the whole thread."""
+        return self
 
     @property
     def conversation(self) -> Conversation:
         """The Conversation at hand. There must be one."""
         assert self.thread.current is not None  # noqa: S101  (callers looked)
         return self.thread.current
+
+    @contextmanager
+    def at(self, home: str) -> Iterator[None]:
+        """Let what is added meanwhile belong to `home`."""
+        before, self.home = self.home, home
+        try:
+            yield
+        finally:
+            self.home = before
 
     def put(self, conversation: Conversation) -> None:
         """Make `conversation` the current one."""
@@ -144,14 +174,18 @@ class Draft:
                 seq=seq,
                 kind=kind,
                 conversation_id=current.id if current else None,
-                fields=fields,
+                fields=fields if self.rule is None else {**fields, "rule": self.rule},
             )
         )
 
     def _ref(self) -> dict[str, Any]:
         current = self.conversation
         return ConversationRef(
-            conversation_id=current.id, inbox=current.inbox, status=current.status, agent=current.agent
+            conversation_id=current.id,
+            inbox=current.inbox,
+            status=current.status,
+            agent=current.agent,
+            rule=self.rule,
         ).model_dump()
 
     def status(self, status: Status, reason: str, **fields: Any) -> None:  # noqa: ANN401  (Conversation's own)

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from schemas.conversations import Status
-from services.conversation.domain import contacts
+from schemas.tasks import TaskStatus
+from services.conversation.domain import contacts, tasks
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.model import Conversation, Thread
 
@@ -12,7 +13,9 @@ ERASED = "erased"
 
 
 def erase(draft: Draft) -> None:
-    """Close the Conversation, let the router forget it, and leave nothing in the thread but its numbers."""
+    """Close the Conversation, cancel the Tasks, let the router forget both, and empty the thread."""
+    for task in draft.thread.tasks:
+        tasks.change(draft, task, ERASED, tasks.Asked(status=TaskStatus.CANCELLED))
     thread = draft.thread
     if thread.current is not None:
         if thread.current.status is not Status.CLOSED:

@@ -18,23 +18,26 @@ from schemas.inbound import MessageIdentified
 from services.chassis.inboxes import Inbox, inbox_of
 from services.conversation.domain import consent, mails, routing, window
 from services.conversation.domain.draft import Draft
-from services.conversation.domain.model import Contact, Conversation, Route, Routing
+from services.conversation.domain.model import Contact, Conversation, Route
 from services.conversation.domain.noise import Weight, weigh
+from services.conversation.domain.routed import Routing
 from services.conversation.domain.table import ON_GREETING, ON_MESSAGE, ON_NOISE, Inbound
 
 LATE_SECONDS = 1.0
 """A message is late when it took longer than this to reach us, and later ones came before it."""
 KEPT_REFERENCES = 20
+_SAYS_MORE = (Weight.NOISE, Weight.GREETING, Weight.MESSAGE)
+"""A mail that begins an exchange may say in its subject what its text thanks for."""
 
 
 def receive(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbox]) -> consent.Word | None:
     """Apply an identified message: the status table's first two rows. Return the keyword that it is."""
-    data, personal = message.data, message.personal
+    data = message.data
     if data.direction == "outbound":
         _record(draft, message, noise=False)
         return None
     word = consent.word_of(draft.thread, message)
-    weight = Weight.NOISE if word else weigh(data.kind, personal.text, automatic=data.automatic)
+    weight = Weight.NOISE if word else _weight(message)
     if mails.note_received(draft, message, inbox_of(inboxes, data.inbox).mails_per_hour):
         weight = Weight.NOISE
     if mails.shows_a_way_back(message) and (weight is not Weight.NOISE or _introduces(draft, message, word)):
@@ -44,6 +47,16 @@ def receive(draft: Draft, message: MessageIdentified, inboxes: Mapping[str, Inbo
     _record(draft, message, noise=weight is Weight.NOISE)
     consent.heed(draft, message, word)
     return word
+
+
+def _weight(message: MessageIdentified) -> Weight:
+    data, personal = message.data, message.personal
+    files = bool(personal.attachments)
+    weight = weigh(data.kind, personal.text, automatic=data.automatic, files=files)
+    begins = not (personal.in_reply_to or personal.references)
+    if personal.subject and begins and not data.automatic and weight is not Weight.MESSAGE:
+        return max(weight, weigh(data.kind, personal.subject, automatic=False), key=_SAYS_MORE.index)
+    return weight
 
 
 def admit(draft: Draft, message: MessageIdentified, weight: Weight, inboxes: Mapping[str, Inbox]) -> None:

@@ -1,5 +1,7 @@
 """What Agents and leads do with a Conversation. Callers have checked `table.ALLOWED`."""
 
+from collections.abc import Mapping
+
 from schemas.common import Channel
 from schemas.conversations import ConversationTransferred, PriorityChanged, Status, TopicsChanged
 from services.chassis.inboxes import Inbox
@@ -84,11 +86,15 @@ def set_priority(draft: Draft, priority: int) -> None:
         return
     draft.change(priority=priority)
     draft.event(PriorityChanged, {"priority": priority})
-    if conversation.status is Status.NEW and conversation.routing.current:
-        asked = conversation.routing
-        routing.request(
-            draft, preferred=asked.preferred, avoid=asked.avoid, ahead=asked.ahead, since=asked.requested_at
-        )
+    routing.ask_again(draft)
+
+
+def require_skills(draft: Draft, skills: Mapping[str, int]) -> None:
+    """Ask for an Agent with these skills too; a queued request is made anew, at its old age."""
+    wanted = {**draft.conversation.skills, **skills}
+    if wanted != draft.conversation.skills:
+        draft.change(skills=wanted)
+        routing.ask_again(draft)
 
 
 def end_contact(draft: Draft, contact_id: str) -> None:

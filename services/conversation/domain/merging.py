@@ -12,12 +12,13 @@ from typing import Any, Protocol, TypeVar
 
 from schemas import ids
 from schemas.conversations import ConversationMerged, ConversationSplit, Status
-from services.conversation.domain import contacts, routing
+from services.conversation.domain import contacts, routing, tickets
 from services.conversation.domain.draft import Draft
-from services.conversation.domain.model import Contact, Conversation, Link, Routing, Thread
+from services.conversation.domain.model import Contact, Conversation, Link, Thread
+from services.conversation.domain.routed import Routing
 
 MOST_TOPICS = 20
-_BELONGINGS = ("ways", "calls", "mailed", "mails", "standings")
+_BELONGINGS = ("ways", "calls", "mailed", "mails", "standings", "tickets", "ticket_wishes", "tasks")
 """Fields of a thread whose entries each have a home."""
 
 
@@ -166,7 +167,9 @@ def _unite(into: Draft, kept: Conversation, dropped: Conversation, done: Merge) 
         priority=max(kept.priority, dropped.priority),
         skills={**dropped.skills, **kept.skills},
         answered=kept.answered and dropped.answered,
+        ticket=kept.ticket or dropped.ticket,
     )
+    tickets.wish_instead(into, dropped.id, kept.id)
     told = {"merged": dropped.id, "merged_agent": dropped.agent, "merge_id": done.id}
     into.event(ConversationMerged, told)
     if dropped.status is Status.WAITING:
@@ -195,11 +198,20 @@ def _split(into: Draft, apart: Draft, current: Conversation, cut: Sequence[Link]
         if theirs:
             _begin(apart, current, theirs, cut)
             _stay(into, mine or current.contacts[:1])
+        _part_tickets(into, cut)
         return
     into.thread = replace(into.thread, current=_left(cut, current))
     if mine:
         _begin(into, current, mine, cut)
     _take_back(apart, current, theirs or current.contacts[:1])
+    _part_tickets(apart, cut)
+
+
+def _part_tickets(draft: Draft, cut: Sequence[Link]) -> None:
+    """Take from the Conversation at hand the ticket that it has from one that ended in it."""
+    ticket = draft.conversation.ticket
+    if ticket is not None and any(link.dropped and link.dropped.ticket == ticket for link in cut):
+        draft.change(ticket=None)
 
 
 def _left(cut: Sequence[Link], current: Conversation) -> Conversation | None:
@@ -217,6 +229,7 @@ def _begin(draft: Draft, current: Conversation, parts: tuple[Contact, ...], cut:
         id=str(ids.derive("conversation", customer, draft.cause)),
         home=customer,
         routing=Routing(pool=current.routing.pool),
+        ticket=None,
     )
     before = next((each for each in dropped if each.home in own and each.id != current.id), fresh)
     waits = any(contact.live for contact in parts)

@@ -9,6 +9,10 @@ from uuid import UUID
 from schemas.common import Channel, ChannelClass, Identifier, channel_class
 from schemas.conversations import Status
 from services.conversation.domain.call import Call
+from services.conversation.domain.routed import Routing
+from services.conversation.domain.ruled import FRESH, Ruled
+from services.conversation.domain.task import Task
+from services.conversation.domain.ticket import Ticket, TicketWish
 
 KEPT_COMMANDS = 16
 KEPT_CONTACTS = 100
@@ -38,47 +42,6 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
-    """A take or transfer that the router was asked for, and what came of it."""
-
-    command_id: UUID
-    epoch: int
-    agent: str
-    classes: tuple[ChannelClass, ...] = ()
-    granted: bool | None = None
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Routing:
-    """Where the Conversation stands with the router."""
-
-    pool: str
-    epoch: int = 0
-    """Counts what was asked; a decision about another epoch is stale."""
-    current: int = 0
-    """The epoch under which the router holds it, queued or assigned; 0 when it holds nothing."""
-    n: int = 0
-    """The router's number of the last decision applied."""
-    classes: tuple[ChannelClass, ...] = ()
-    asked_at: datetime | None = None
-    tries: int = 0
-    requested_at: datetime | None = None
-    """Since when the Customer waits for an Agent."""
-    preferred: str | None = None
-    avoid: str | None = None
-    """Who just gave it up: not asked at once again."""
-    ahead: bool = False
-    leaving: str | None = None
-    """The pool that must confirm a release before `pool` is asked."""
-    leaving_epoch: int = 0
-    """Up to which epoch it must confirm."""
-    priority: int = 0
-    """As the router was last told."""
-    assignments: tuple[Assignment, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Conversation:
     """Everything said with a Customer until it is closed."""
 
@@ -102,6 +65,9 @@ class Conversation:
     confirmed: bool | None = None
     answered: bool = False
     """Somebody of ours answered since it was opened or reopened."""
+    ticket: str | None = None
+    """Number of the ticket made of it; it has one at most, for ever."""
+    ruled: Ruled = FRESH
     home: str = ""
     """The Customer with whom it began; it stays theirs in a merge. Left out, it is `customer_id`."""
     merged_into: str | None = None
@@ -111,6 +77,16 @@ class Conversation:
         """Fill in the home."""
         if not self.home:
             object.__setattr__(self, "home", self.customer_id)
+
+    @property
+    def holder(self) -> str | None:
+        """The Agent who has it now."""
+        return self.agent if self.status is Status.OPEN else None
+
+    @property
+    def waits(self) -> bool:
+        """It waits for the router to find an Agent."""
+        return self.status is Status.NEW
 
     @property
     def live_contacts(self) -> tuple[Contact, ...]:
@@ -238,6 +214,12 @@ class Thread:
     standings: tuple[Standing, ...] = ()
     last_at: datetime | None = None
     """Provider's time of the latest message."""
+    tickets: tuple[Ticket, ...] = ()
+    """Those that are not resolved."""
+    ticket_wishes: tuple[TicketWish, ...] = ()
+    """Tickets that rules wish for, to be numbered."""
+    tasks: tuple[Task, ...] = ()
+    """Those that are not finished."""
     commands: tuple[UUID, ...] = ()
     """The last HTTP commands applied: one that comes again after a crash has had its effect."""
     merged_into: str | None = None

@@ -165,19 +165,30 @@ def _tell(
     return seq
 
 
-def note(draft: Draft, *, note_id: UUID, author: str, text: str, about: Conversation) -> None:
+def note(
+    draft: Draft,
+    *,
+    note_id: UUID,
+    author: str,
+    text: str,
+    about: Conversation,
+    mentions: tuple[str, ...] = (),
+) -> None:
     """Write an internal note about a Conversation, closed ones too; it never reaches the Customer."""
     subject = draft.thread.current if draft.thread.current and draft.thread.current.id == about.id else about
     data = {
         "note_id": note_id,
         "author": author,
+        "mentions": mentions,
         "conversation_id": subject.id,
         "inbox": subject.inbox,
         "status": subject.status,
         "agent": subject.agent,
     }
     event = draft.event(NoteAdded, data, personal=NotePersonal(text=text))
-    draft.row(str(note_id), "note", event.seq, {"text": text, "agent": author}, about=subject)
+    by = None if draft.rule else author
+    fields = {"text": text, "agent": by, "mentions": list(mentions)}
+    draft.row(str(note_id), "note", event.seq, fields, about=subject)
 
 
 def delivery_changed(draft: Draft, status: MessageStatus) -> None:

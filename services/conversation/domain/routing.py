@@ -1,7 +1,7 @@
-"""What a Conversation asks of the router.
+"""What a Conversation, or a Task, asks of the router.
 
-A Conversation becomes open only by a grant. Each wish carries a new epoch; a decision about another
-epoch is stale, and a stale grant is given back.
+A Conversation becomes open, and a Task gets its assignee, only by a grant. Each wish carries a new
+epoch; a decision about another epoch is stale, and a stale grant is given back.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,15 @@ from typing import Any
 from uuid import UUID
 
 from schemas import routing as contract
-from schemas.common import ChannelClass, channel_class
+from schemas.common import Channel, ChannelClass, channel_class
 from schemas.conversations import ConversationUnassigned, Status
 from schemas.envelope import Envelope
 from services.chassis.inboxes import Inbox
 from services.conversation.domain.draft import Draft
-from services.conversation.domain.model import Assignment, Contact, Conversation, Routing
+from services.conversation.domain.model import Contact, Conversation
+from services.conversation.domain.routed import Assignment
+from services.conversation.domain.task import Task
+from services.conversation.domain.task_draft import AnyDraft
 
 KEPT_ASSIGNMENTS = 8
 
@@ -35,7 +38,7 @@ def same_agent(conversation: Conversation, inbox: Inbox, now: datetime) -> str |
 
 
 def request(
-    draft: Draft,
+    draft: AnyDraft,
     *,
     preferred: str | None = None,
     avoid: str | None = None,
@@ -43,39 +46,50 @@ def request(
     since: datetime | None = None,
 ) -> None:
     """Ask the pool for an Agent, under a new epoch."""
-    epoch = draft.conversation.routing.epoch + 1
+    item = draft.routed
+    epoch = item.routing.epoch + 1
     draft.routing(
         epoch=epoch,
         current=epoch,
-        classes=classes_of(draft.conversation),
+        classes=classes_of(item),
         asked_at=draft.now,
         requested_at=since or draft.now,
         tries=0,
         preferred=preferred,
         avoid=avoid,
         ahead=ahead,
-        priority=draft.conversation.priority,
+        priority=item.priority,
     )
-    if draft.conversation.routing.leaving is None:
+    if item.routing.leaving is None:
         send_request(draft)
 
 
-def send_request(draft: Draft) -> None:
+def ask_again(draft: Draft) -> None:
+    """Make a queued request anew, at its old age: what it asks for has changed."""
+    asked = draft.conversation.routing
+    if draft.conversation.status is Status.NEW and asked.current:
+        request(
+            draft, preferred=asked.preferred, avoid=asked.avoid, ahead=asked.ahead, since=asked.requested_at
+        )
+
+
+def send_request(draft: AnyDraft) -> None:
     """Send what is asked at present (again)."""
-    conversation = draft.conversation
-    routing = conversation.routing
+    item = draft.routed
+    routing = item.routing
     first, *also = routing.classes
     command(
-        draft,
+        draft.whole,
         contract.RoutingRequest,
         contract.RequestData(
-            **_subject(conversation, routing.current),
-            inbox=conversation.inbox,
-            channel=last_contact(conversation).channel,
+            **_subject(draft, routing.current),
+            inbox=item.inbox,
+            channel=_channel_of(item),
             channel_class=first,
             also=tuple(also),
-            priority=conversation.priority,
-            skills=dict(conversation.skills),
+            priority=item.priority,
+            skills=dict(item.skills),
+            due_at=item.due_at if isinstance(item, Task) else None,
             preferred_agent=routing.preferred,
             avoid_agent=routing.avoid,
             requested_at=routing.requested_at or draft.now,
@@ -86,8 +100,7 @@ def send_request(draft: Draft) -> None:
 
 def widen(draft: Draft, wanted: ChannelClass) -> None:
     """Ask for room of another class too."""
-    conversation = draft.conversation
-    data = contract.WidenData(**_subject(conversation, conversation.routing.current), channel_class=wanted)
+    data = contract.WidenData(**_subject(draft, draft.routed.routing.current), channel_class=wanted)
     command(draft, contract.RoutingWiden, data)
 
 
@@ -103,12 +116,13 @@ def widen_for(draft: Draft, classes: Sequence[ChannelClass]) -> None:
                 widen(draft, wanted)
 
 
-def release(draft: Draft, reason: str) -> bool:
+def release(draft: AnyDraft, reason: str) -> bool:
     """Give back whatever the router holds or is asked for. Returns whether there was anything."""
-    routing = draft.conversation.routing
-    if not routing.current and not any(item.granted is None for item in routing.assignments):
+    item = draft.routed
+    routing = item.routing
+    if not routing.current and not any(wish.granted is None for wish in routing.assignments):
         return False
-    send_release(draft, routing.pool, draft.conversation.id, routing.epoch, reason)
+    send_release(draft.whole, routing.pool, item.id, routing.epoch, reason, kind=kind_of(item))
     for wish in routing.assignments:
         if wish.granted is None:
             settle(draft, wish, granted=False, detail=f"overtaken: {reason}")
@@ -116,19 +130,21 @@ def release(draft: Draft, reason: str) -> bool:
     return True
 
 
-def remind(draft: Draft) -> None:
+def remind(draft: AnyDraft) -> None:
     """Send again what waits for the router's word."""
-    routing = draft.conversation.routing
+    item = draft.routed
+    routing = item.routing
     draft.routing(asked_at=draft.now, tries=routing.tries + 1)
     if routing.leaving is None:
         send_request(draft)
     else:
-        send_release(draft, routing.leaving, draft.conversation.id, routing.leaving_epoch, "transfer")
+        left, epoch = routing.leaving, routing.leaving_epoch
+        send_release(draft.whole, left, item.id, epoch, "transfer", kind=kind_of(item))
 
 
-def move_to(draft: Draft, inbox: Inbox) -> None:
+def move_to(draft: AnyDraft, inbox: Inbox) -> None:
     """Ask for an Agent in another Inbox; another pool only after this one confirmed its release."""
-    before = draft.conversation.routing
+    before = draft.routed.routing
     held = release(draft, "transfer")
     draft.change(inbox=inbox.name)
     if inbox.pool != before.pool:
@@ -138,29 +154,36 @@ def move_to(draft: Draft, inbox: Inbox) -> None:
     request(draft, since=before.requested_at if before.current else None)
 
 
-def assign(draft: Draft, agent: str, reason: str, *, force: bool, inbox: str | None = None) -> None:
-    """Ask the router to give the Conversation to `agent`; what it has now stays until granted."""
-    conversation = draft.conversation
-    epoch = conversation.routing.epoch + 1
-    contact = last_contact(conversation)
-    first, *also = classes_of(conversation)
+def assign(
+    draft: AnyDraft,
+    agent: str,
+    reason: str,
+    *,
+    force: bool,
+    inbox: str | None = None,
+    by: str | None = None,
+) -> None:
+    """Ask the router to give it to `agent`; what it has now stays until granted."""
+    item = draft.routed
+    epoch = item.routing.epoch + 1
+    first, *also = classes_of(item)
     envelope = command(
-        draft,
+        draft.whole,
         contract.RoutingAssign,
         contract.AssignData(
-            **_subject(conversation, epoch),
-            inbox=inbox or conversation.inbox,
-            channel=contact.channel,
+            **_subject(draft, epoch),
+            inbox=inbox or item.inbox,
+            channel=_channel_of(item),
             channel_class=first,
             also=tuple(also),
             agent=agent,
             reason="take" if reason == "take" else "transfer",
             force=force,
         ),
-        record_id=draft.cause,
+        record_id=draft.whole.cause,
     )
-    wish = Assignment(command_id=envelope.id, epoch=epoch, agent=agent, classes=(first, *also))
-    kept = (*conversation.routing.assignments, wish)[-KEPT_ASSIGNMENTS:]
+    wish = Assignment(command_id=envelope.id, epoch=epoch, agent=agent, classes=(first, *also), by=by)
+    kept = (*item.routing.assignments, wish)[-KEPT_ASSIGNMENTS:]
     draft.routing(epoch=epoch, assignments=kept)
 
 
@@ -198,40 +221,61 @@ def command(
     return envelope
 
 
-def send_release(draft: Draft, pool: str, conversation_id: str, epoch: int, reason: str) -> None:
+def send_release(
+    draft: Draft,
+    pool: str,
+    routed_id: str,
+    epoch: int,
+    reason: str,
+    *,
+    kind: contract.Kind = None,
+) -> None:
     """Send a release of everything up to `epoch`."""
     data = contract.ReleaseData(
         pool=pool,
-        conversation_id=conversation_id,
+        conversation_id=routed_id,
         customer_id=draft.thread.customer_id,
         epoch=epoch,
+        kind=kind,
         reason=reason,
     )
     command(draft, contract.RoutingRelease, data)
 
 
-def settle(draft: Draft, wish: Assignment, *, granted: bool, detail: str) -> None:
+def settle(draft: AnyDraft, wish: Assignment, *, granted: bool, detail: str) -> None:
     """Note what came of a take or transfer."""
     settled = replace(wish, granted=granted, detail=detail)
-    items = draft.conversation.routing.assignments
+    items = draft.routed.routing.assignments
     draft.routing(assignments=tuple(settled if item.epoch == wish.epoch else item for item in items))
 
 
-def _subject(conversation: Conversation, epoch: int) -> dict[str, Any]:
-    routing: Routing = conversation.routing
+def _subject(draft: AnyDraft, epoch: int) -> dict[str, Any]:
+    item = draft.routed
     return {
-        "pool": routing.pool,
-        "conversation_id": conversation.id,
-        "customer_id": conversation.customer_id,
+        "pool": item.routing.pool,
+        "conversation_id": item.id,
+        "customer_id": draft.whole.thread.customer_id,
         "epoch": epoch,
+        "kind": kind_of(item),
     }
 
 
-def classes_of(conversation: Conversation) -> tuple[ChannelClass, ...]:
+def kind_of(item: Conversation | Task) -> contract.Kind:
+    """Return what the router is told it is."""
+    return "task" if isinstance(item, Task) else None
+
+
+def _channel_of(item: Conversation | Task) -> Channel | None:
+    return None if isinstance(item, Task) else last_contact(item).channel
+
+
+def classes_of(item: Conversation | Task) -> tuple[ChannelClass, ...]:
     """Return the classes of room to ask for."""
-    return conversation.classes or (channel_class(last_contact(conversation).channel),)
+    if isinstance(item, Task):
+        return item.classes
+    return item.classes or (channel_class(last_contact(item).channel),)
 
 
-def outcome(conversation: Conversation, command_id: UUID) -> Assignment | None:
+def outcome(item: Conversation | Task, command_id: UUID) -> Assignment | None:
     """Return the assignment asked for by this command, if it is still remembered."""
-    return next((item for item in conversation.routing.assignments if item.command_id == command_id), None)
+    return next((wish for wish in item.routing.assignments if wish.command_id == command_id), None)

@@ -8,8 +8,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from schemas.common import SkillName
+from services.chassis import yaml_places
 from services.chassis.problems import wording
 from services.chassis.text import clean
+from services.chassis.yaml_places import Place
 
 _TARGETS = ("menu", "voicemail", "enqueue", "dial", "hang_up")
 _MOST_WORDS = 20
@@ -148,15 +150,9 @@ PLAIN = Menus.model_validate(
 def load_menus(path: Path, inboxes: Collection[str] | None) -> Menus:
     """Read the file; `inboxes` are those that a turn may name, None where nobody knows. Raises BadMenus."""
     try:
-        text = path.read_text(encoding="utf-8")
-        root, content = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}"
-        raise BadMenus(message) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        message = f"{path}" + (f", line {mark.line + 1}" if mark else "") + ": not YAML"
-        raise BadMenus(message) from None
+        root, content = yaml_places.parse(path, yaml_places.read(path))
+    except yaml_places.Unreadable as error:
+        raise BadMenus(str(error)) from None
     try:
         menus = Menus.model_validate(content)
     except ValidationError as error:
@@ -165,9 +161,6 @@ def load_menus(path: Path, inboxes: Collection[str] | None) -> Menus:
     for place, what in _contradictions(menus, inboxes):
         raise _bad(path, root, place, what)
     return menus
-
-
-Place = tuple[str | int, ...]
 
 
 def _contradictions(menus: Menus, inboxes: Collection[str] | None) -> Iterator[tuple[Place, str]]:
@@ -199,23 +192,4 @@ def _turns(menus: Menus) -> Iterator[tuple[Place, Turn]]:
 
 def _bad(path: Path, root: yaml.Node | None, place: Place, what: str) -> BadMenus:
     field = ".".join(map(str, place)) or "the file"
-    return BadMenus(f"{path}, line {_line(root, place)}: {field}: {clean(what)}")
-
-
-def _line(node: yaml.Node | None, place: Place) -> int:
-    """Return the line, from 1, of the deepest part of `place` that the file has."""
-    line = 0
-    for step in place:
-        if node is None:
-            break
-        line, node = node.start_mark.line, _child(node, step)
-    return (node.start_mark.line if node is not None else line) + 1
-
-
-def _child(node: yaml.Node, step: str | int) -> yaml.Node | None:
-    if isinstance(node, yaml.MappingNode):
-        return next((value for key, value in node.value if key.value == str(step)), None)
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        child: yaml.Node = node.value[step]
-        return child
-    return None
+    return BadMenus(f"{path}, line {yaml_places.line(root, place)}: {field}: {clean(what)}")

@@ -80,6 +80,8 @@ def item_of(delivery: Delivery, chats: Chats) -> Item:
     message = delivery.message
     decision = delivery.topic == ROUTING_DECISIONS.name
     data: dict[str, Any] = message.data.model_dump(mode="json", exclude_none=True)
+    if decision and message.data.kind == "task":
+        data["task_id"] = data.pop("conversation_id")
     common = catalogue.place(message, data.get("conversation_id"))
     words = catalogue.words(message)
     visitors = _visitors(message, chats)

@@ -207,7 +207,7 @@ def _fitness(agent: Agent) -> _Fitness:
     return _Fitness(agent.inboxes, agent.away, agent.channels, agent.skills)
 
 
-def reachable(agent: Agent, channel: Channel, needed: tuple[ChannelClass, ...]) -> bool:
+def reachable(agent: Agent, channel: Channel | None, needed: tuple[ChannelClass, ...]) -> bool:
     """Return whether the Agent is available for all of `needed`.
 
     The class that `channel` belongs to needs that channel, another messaging or email class any channel
@@ -216,7 +216,7 @@ def reachable(agent: Agent, channel: Channel, needed: tuple[ChannelClass, ...]) 
     for name in needed:
         if name is ChannelClass.TASKS:
             there = agent.signed_on
-        elif name is channel_class(channel):
+        elif channel is not None and name is channel_class(channel):
             there = agent.channels.get(channel, False)
         else:
             there = any(on and channel_class(other) is name for other, on in agent.channels.items())

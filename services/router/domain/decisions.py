@@ -158,5 +158,11 @@ def _numbered(pool: Pool, standing: Standing, epoch: int) -> tuple[dict[str, Any
         "home": standing.home,
         "seq": n,
     }
-    subject = {"pool": pool.state.pool, "n": n, "conversation_id": standing.conversation_id, "epoch": epoch}
+    subject = {
+        "pool": pool.state.pool,
+        "n": n,
+        "conversation_id": standing.conversation_id,
+        "epoch": epoch,
+        "kind": standing.kind,
+    }
     return envelope, subject

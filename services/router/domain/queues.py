@@ -33,7 +33,7 @@ class Place(NamedTuple):
 class Line(NamedTuple):
     """What requests of one line have in common."""
 
-    channel: Channel
+    channel: Channel | None
     classes: Classes
     skills: tuple[tuple[str, int], ...]
 

@@ -124,7 +124,9 @@ def requeue(pool: Pool, standing: Standing, slot: Slot, need: Need) -> None:
 def _standing(pool: Pool, command: Envelope, data: Subject) -> Standing:
     standing = pool.state.standings.get(data.conversation_id)
     if standing is None:
-        standing = Standing(data.conversation_id, data.customer_id, command.correlation, command.home)
+        standing = Standing(
+            data.conversation_id, data.customer_id, command.correlation, command.home, kind=data.kind
+        )
         pool.state.standings[data.conversation_id] = standing
         pool.rest(standing)
     return standing
@@ -193,7 +195,7 @@ def _absence(agent: Agent, data: AssignData) -> str | None:
     if agent.lost or (agent.tired and data.reason == "transfer"):
         return f"{agent.id} is away"
     if not reachable(agent, data.channel, classes(data.channel_class, *data.also)):
-        return f"{agent.id} is not available on {data.channel}"
+        return f"{agent.id} is not available on {data.channel or data.channel_class}"
     return None
 
 

@@ -38,7 +38,7 @@ def shortage(agent: Agent, hand: Hand, needed: Classes, own: str) -> str | None:
     """Return why Conversation `own` does not fit, in words, or None when it does.
 
     What the Agent already holds of `own` is not counted. A call is alone unless the profile says
-    otherwise: nothing joins it, and it joins nothing.
+    otherwise: nothing joins it, and it joins nothing but Tasks, which can wait as long as it lasts.
     """
     mine = hand.held.get(own, ())
     total = hand.total - (own in hand.held)
@@ -52,6 +52,7 @@ def shortage(agent: Agent, hand: Hand, needed: Classes, own: str) -> str | None:
             return f"{agent.id} has {count} of {most} {name} Conversations"
     if agent.voice_alone and calls and ChannelClass.VOICE not in needed:
         return f"{agent.id} is on a call"
-    if agent.voice_alone and ChannelClass.VOICE in needed and total > calls:
-        return f"{agent.id} has {total - calls} other Conversations, and a call needs all attention"
+    others = total - calls - hand.counts[ChannelClass.TASKS]
+    if agent.voice_alone and ChannelClass.VOICE in needed and others:
+        return f"{agent.id} has {others} other Conversations, and a call needs all attention"
     return None

@@ -1,5 +1,7 @@
 """What a pool knows: Agents, what each Conversation holds or waits for, and counters.
 
+A Task stands where a Conversation does: it is of class `tasks`, and has no channel.
+
 These are plain values and all of a pool that is kept; `pool.Pool` builds its indexes from them.
 """
 
@@ -9,7 +11,7 @@ from typing import Literal
 from uuid import UUID
 
 from schemas.common import Channel, ChannelClass
-from schemas.routing import Capacity, Explanation, RoutingGranted, RoutingRefused
+from schemas.routing import Capacity, Explanation, Kind, RoutingGranted, RoutingRefused
 from services.router.domain.policy import Policy
 
 RANK: dict[ChannelClass, int] = {name: rank for rank, name in enumerate(ChannelClass)}
@@ -69,7 +71,8 @@ class Need:
     """What a Conversation needs of an Agent."""
 
     inbox: str
-    channel: Channel
+    channel: Channel | None
+    """None of a Task."""
     classes: Classes
     requested_at: datetime
     priority: int = 0
@@ -120,7 +123,7 @@ class Slot:
 
 @dataclass(slots=True)
 class Standing:
-    """All that a pool knows of one Conversation. It holds a request or a slot, never both."""
+    """All that a pool knows of one Conversation or Task. It holds a request or a slot, never both."""
 
     conversation_id: str
     customer_id: str
@@ -128,6 +131,7 @@ class Standing:
     home: str | None = None
     epoch: int = -1
     """The newest epoch accepted; a refused assign does not count."""
+    kind: Kind = None
     request: Request | None = None
     slot: Slot | None = None
     assigned_by: UUID | None = None

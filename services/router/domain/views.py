@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schemas.common import ChannelClass
+from schemas.common import Channel, ChannelClass
 from services.router.domain.pool import Pool
 from services.router.domain.queues import place
 from services.router.domain.state import Request, Slot, Standing
@@ -36,12 +36,20 @@ def request_view(pool: Pool, conversation_id: str) -> dict[str, Any] | None:
     standing = pool.state.standings.get(conversation_id)
     if standing is None:
         return None
-    shared = {"epoch": standing.epoch, "customer_id": standing.customer_id}
+    shared = {"epoch": standing.epoch, "customer_id": standing.customer_id, **_kind(standing)}
     if standing.request:
         return {**shared, **_waiting(standing, standing.request)}
     if standing.slot:
         return {**shared, **_assigned(standing.slot)}
     return {**shared, "state": "released", "agent": None, "released_at": pool.state.at}
+
+
+def _kind(standing: Standing) -> dict[str, str]:
+    return {"kind": standing.kind} if standing.kind else {}
+
+
+def _name(channel: Channel | None) -> str | None:
+    return str(channel) if channel else None
 
 
 def handling_view(pool: Pool, inbox: str, name: ChannelClass) -> dict[str, Any]:
@@ -64,7 +72,7 @@ def _waiting(standing: Standing, request: Request) -> dict[str, Any]:
     view: dict[str, Any] = {
         "state": "offered" if offer else "queued",
         "inbox": request.need.inbox,
-        "channel": str(request.need.channel),
+        "channel": _name(request.need.channel),
         "channel_class": str(request.need.classes[0]),
         "agent": offer.agent if offer else None,
         "priority": request.need.priority,
@@ -93,7 +101,7 @@ def _assigned(slot: Slot) -> dict[str, Any]:
     return {
         "state": "assigned",
         "inbox": slot.need.inbox,
-        "channel": str(slot.need.channel),
+        "channel": _name(slot.need.channel),
         "channel_class": str(slot.need.classes[0]),
         "agent": slot.agent,
         "priority": slot.need.priority,

@@ -13,6 +13,7 @@ from deploy.local.up import SERVICES
 from services.chassis.accounts import Accounts
 from services.chassis.inboxes import load_inboxes
 from services.chassis.service import CHECK_SECONDS, CLOSE_SECONDS, HTTP_DRAIN_SECONDS, LEAVE_SECONDS
+from services.conversation.rules_file import RulesFile
 from services.conversation.wording import Wordings
 from tests.deploy.dockerfile import stages
 from tests.deploy.k8s.rendered import (
@@ -140,7 +141,7 @@ def test_files_that_a_service_reads_are_mounted_where_the_image_looks_and_can_be
     source = (ROOT / "services" / service / "app.py").read_text()
     wanted = {
         IMAGE[variable]
-        for variable in ("ACCOUNTS_FILE", "AGENTS_FILE")
+        for variable in ("ACCOUNTS_FILE", "AGENTS_FILE", "RULES_FILE")
         if f"settings.{variable.lower()}" in source
     }
     mounted = mounted_of(overlay, deployment(overlay, service))
@@ -152,6 +153,8 @@ def test_files_that_a_service_reads_are_mounted_where_the_image_looks_and_can_be
         file = tmp_path / Path(path).name
         if path == IMAGE["AGENTS_FILE"]:
             assert load_inboxes(file)
+        elif path == IMAGE["RULES_FILE"]:
+            assert RulesFile(file, load_inboxes(tmp_path / "agents.yaml")).rules.rules
         elif whole:
             assert list(Accounts.load(file))
         else:

@@ -224,7 +224,7 @@ def test_patterns_of_the_catalogue_are_known(pattern: str) -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["", "message", "message.", "messag*", "*.added", "ticket.*", "Message.added", "**", ".*", "a.b"],
+    ["", "message", "message.", "messag*", "*.added", "tickets.*", "Message.added", "**", ".*", "a.b"],
 )
 def test_other_patterns_are_not(pattern: str) -> None:
     assert rules.unknown_pattern(pattern)
