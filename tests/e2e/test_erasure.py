@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -43,7 +43,13 @@ WORDS = (
     "zanzibar-chat",
     "zanzibar-note",
 )
-WORDS += ("zanzibar-reply", "quill@feather.example", "zanzibar-attribute", "zanzibar-subject")
+WORDS += (
+    "zanzibar-reply",
+    "quill@feather.example",
+    "zanzibar-attribute",
+    "zanzibar-subject",
+    "zanzibar-task",
+)
 BEFORE_IDENTITY = {
     "messages.inbound",
     "messages.delivery",
@@ -115,7 +121,8 @@ def erasable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Erasable]:
             OUTSIDE_ALLOWED_NETWORKS="127.0.0.0/8",
             OUTSIDE_PLAIN_HTTP="true",
         ):
-            yield Erasable(place.site, place.kafka, mongo, directory / "data")
+            known = {each.name: getattr(place, each.name) for each in fields(place)}
+            yield Erasable(**known, mongo=mongo, data=directory / "data")
 
 
 @pytest.fixture
@@ -176,6 +183,11 @@ async def plant(branch: Branch, sender: str) -> tuple[str, str]:
             item["text"] == "zanzibar-reply" and item["status"] == "delivered" for item in items
         ),
     )
+    ticket = await branch.do(agent, conversation, "tickets", {"reason": "bug"})
+    assert ticket.status_code == 201, ticket.text
+    task = {"title": "zanzibar-task", "inbox": branch.name}
+    answer = await client.act("lea", "POST", f"/conversation/v1/customers/{customer}/tasks", task)
+    assert answer.status_code == 201, answer.text
     return customer, conversation
 
 
