@@ -92,6 +92,23 @@ class CustomerSplit(MergeEvent):
     type: Literal["customer.split"] = "customer.split"
 
 
+class CustomerErasedData(CustomerData):
+    """Who is no more."""
+
+    homes: tuple[str, ...]
+    """All Customers who were this person, `customer_id` among them."""
+
+
+class CustomerErased(Envelope):
+    """A person was erased: nothing that identifies them is left, and their ids are unknown from now on."""
+
+    type: Literal["customer.erased"] = "customer.erased"
+    customer_id: str
+    home: str
+    data: CustomerErasedData
+
+
 AnyCustomerEvent = Annotated[
-    CustomerCreated | CustomerUpdated | CustomerMerged | CustomerSplit, Field(discriminator="type")
+    CustomerCreated | CustomerUpdated | CustomerMerged | CustomerSplit | CustomerErased,
+    Field(discriminator="type"),
 ]

@@ -36,6 +36,8 @@ class Topic:
     retention: timedelta | None = FOREVER
     dead_letter: str | None = "deadletters"
     compact: bool = False
+    sealed: bool = False
+    """Personal parts are encrypted with the home Customer's key."""
     partitions: int = PARTITIONS
 
     @property
@@ -55,7 +57,12 @@ MESSAGES_INBOUND = Topic(
     retention=WEEK,
 )
 MESSAGES_IDENTIFIED = Topic(
-    "messages.identified", "Customer", inbound.MessageIdentified, ("identity",), ("conversation",)
+    "messages.identified",
+    "Customer",
+    inbound.MessageIdentified,
+    ("identity",),
+    ("conversation",),
+    sealed=True,
 )
 MESSAGES_DELIVERY = Topic(
     "messages.delivery",
@@ -63,6 +70,7 @@ MESSAGES_DELIVERY = Topic(
     inbound.AnyDelivery,
     ("ingest",),
     ("notifier",),
+    retention=WEEK,
 )
 WEBHOOKS_QUARANTINE = Topic(
     "webhooks.quarantine",
@@ -79,12 +87,23 @@ CUSTOMERS_EVENTS = Topic(
     customers.AnyCustomerEvent,
     ("identity",),
     ("conversation", "identity", "notifier"),
+    sealed=True,
 )
 CONVERSATIONS_EVENTS = Topic(
-    "conversations.events", "Customer", conversations.AnyConversationEvent, ("conversation",), ("notifier",)
+    "conversations.events",
+    "Customer",
+    conversations.AnyConversationEvent,
+    ("conversation",),
+    ("notifier",),
+    sealed=True,
 )
 MESSAGES_OUTBOUND = Topic(
-    "messages.outbound", "Customer", outbound.MessageSend, ("conversation",), ("notifier",)
+    "messages.outbound",
+    "Customer",
+    outbound.MessageSend,
+    ("conversation",),
+    ("notifier",),
+    sealed=True,
 )
 MESSAGES_STATUS = Topic(
     "messages.status", "Customer", outbound.MessageStatus, ("notifier",), ("conversation",)
@@ -111,7 +130,13 @@ CHATS_SIGNALS = Topic(
     dead_letter=None,
 )
 CONVERSATION_CHANGES = Topic(
-    "conversation.changes", "Customer", changes.ThreadSaved, ("conversation",), (), dead_letter=None
+    "conversation.changes",
+    "Customer",
+    changes.ThreadSaved,
+    ("conversation",),
+    (),
+    dead_letter=None,
+    sealed=True,
 )
 AUDIT_ENTRIES = Topic(
     "audit.entries", "Customer", audit.AuditEntry, ("identity", "conversation"), ("identity",)

@@ -119,9 +119,13 @@ def environment(stack: Stack, servers: Servers, keys: StackKeys) -> dict[str, st
     own = {
         **customer_data(stack.url),
         "BLOB_STORE": (stack.data_dir / "files").as_uri(),
+        "CUSTOMER_KEYS_SECRET": keys.secret_for("customer keys"),
         "DRAIN_TIMEOUT_SECONDS": "8",
+        "CONVERSATION_URL": stack.url,
         "FILE_LINK_SECRET": keys.secret_for("file links"),
+        "INGEST_URL": stack.url,
         "JWKS_URL": (stack.data_dir / "jwks.json").as_uri(),
+        "NOTIFIER_URL": stack.url,
         "PROVIDER_API_BASE": f"{stack.url}/dev/providers",
         "PUBLIC_URL": stack.public_url,
         "SNS_BASE_URL": f"{stack.url}/dev/providers/sns",

@@ -22,6 +22,7 @@ REASONS: Mapping[str, str] = {
     "no_account": "the account that the file came by is gone",
     "unavailable": "the provider did not give the file for too long",
     "lost": "the file is not in the store any more",
+    "erased": "the Customer was erased",
 }
 """Why a file is not there, in words for people."""
 
@@ -120,6 +121,20 @@ class Attachments:
         ids = [file.id for file in files]
         if ids:
             await self.collection.update_many({"_id": {"$in": ids}}, {"$unset": {"unused_since": ""}})
+
+    async def erase(self, ids: Iterable[str], blobs: Iterable[str] = ()) -> None:
+        """Delete these files, and what else is named of the store, for good.
+
+        What is known of a file stays as a refusal, so that nobody fetches it again.
+        """
+        found = self.collection.find({"_id": {"$in": sorted(set(ids))}}, {"blob": 1})
+        rows = [row async for row in found]
+        kept = [row["blob"]["ref"] for row in rows if row.get("blob")]
+        for ref in {*kept, *blobs}:
+            await self.blobs.delete(ref)
+        for row in rows:
+            gone = document_of(File(row["_id"], State.REFUSED, "message", reason="erased"))
+            await self.collection.replace_one({"_id": row["_id"]}, gone)
 
     async def forget_unused(self, before: datetime, limit: int = 100) -> int:
         """Delete uploads that no message took since `before`; returns how many."""

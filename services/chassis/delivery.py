@@ -11,13 +11,15 @@ from schemas.topics import Topic
 
 HANDLED: Literal["handled"] = "handled"
 DUPLICATE: Literal["duplicate"] = "duplicate"
+ERASED: Literal["erased"] = "erased"
+"""Its Customer is erased: it must have no effect any more."""
 
 
 class Refused(Exception):  # noqa: N818  (a fate, not a fault)
     """This record can never be handled as it is. The text must not quote input."""
 
 
-Outcome = Literal["handled", "duplicate"] | Refused
+Outcome = Literal["handled", "duplicate", "erased"] | Refused
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -75,6 +75,16 @@ class Commands:
         await self._collection.create_index(
             [("at", ASCENDING)], expireAfterSeconds=int(_KEPT.total_seconds())
         )
+
+    async def forget(self, words: Collection[str]) -> None:
+        """Forget all answers that quote one of these words, as a Customer's id; reads a day's commands."""
+        quoting = [
+            row["_id"]
+            async for row in self._collection.find({"answer": {"$ne": None}}, {"answer": 1})
+            if any(word in text for text in [json.dumps(row["answer"], default=str)] for word in words)
+        ]
+        if quoting:
+            await self._collection.delete_many({"_id": {"$in": quoting}})
 
     async def once(
         self,

@@ -7,7 +7,7 @@ from services.chassis import metrics
 from services.chassis.faults import is_transient
 from services.chassis.logging import log
 
-Round = Callable[[], Awaitable[None]]
+Round = Callable[[], Awaitable[object]]
 
 
 def told_to_end() -> bool:

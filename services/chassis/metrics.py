@@ -7,7 +7,7 @@ PUBLISH_FAILURES = Counter("parley_publish_failures_total", "Publishes that were
 CONSUMED = Counter("parley_consumed_records_total", "Records read from Kafka", ["group", "topic"])
 OUTCOMES = Counter(
     "parley_handled_records_total",
-    "Records by what became of them: handled, duplicate, dead_lettered",
+    "Records by what became of them: handled, duplicate, erased, dead_lettered",
     ["group", "topic", "outcome"],
 )
 RETRIES = Counter(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pymongo import InsertOne, UpdateOne
 
 from services.chassis import metrics
-from services.chassis.broker import MAX_RECORD_BYTES, Outgoing, Publisher
+from services.chassis.broker import Outgoing, Publisher, most_bytes
 from services.chassis.clock import utc_now
 from services.chassis.logging import log
 from services.chassis.mongo import Database, Document, bulk
@@ -104,12 +104,12 @@ class Outbox:
         effects = [effect for of_owner in pending.values() for effect in of_owner]
         await write(self._database, [effect for effect in effects if isinstance(effect, Row)])
         publishes = [effect for effect in effects if isinstance(effect, Publish)]
-        await self._set_aside([effect for effect in publishes if len(effect.value) > MAX_RECORD_BYTES])
+        await self._set_aside([effect for effect in publishes if _too_large(effect)])
         await self._publisher.publish(
             [
                 Outgoing(effect.topic, effect.key, effect.value)
                 for effect in publishes
-                if len(effect.value) <= MAX_RECORD_BYTES
+                if not _too_large(effect)
             ]
         )
         await bulk(
@@ -166,6 +166,10 @@ async def write(database: Database, rows: Sequence[Row]) -> None:
         # whoever wrote the same row in between may have had an older one
         again = [of_collection[index] for index in sorted(lost) if of_collection[index].how == "replace"]
         await bulk(database[name], [_operation(row) for row in again])
+
+
+def _too_large(effect: Publish) -> bool:
+    return len(effect.value) > most_bytes(effect.topic)
 
 
 def _latest(rows: Sequence[Row]) -> list[Row]:

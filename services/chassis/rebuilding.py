@@ -7,17 +7,21 @@ differs, 2 wrong usage, 3 Kafka is away or lacks a topic.
 import argparse
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.envelope import Envelope
 from schemas.topics import Topic
 from services.chassis import likeness
+from services.chassis.blobs import shared_database
+from services.chassis.keys import CustomerKeys
 from services.chassis.likeness import Likeness
 from services.chassis.mongo import Database, connect
 from services.chassis.outbox import Row, to_document, write
 from services.chassis.replay import LogUnreachable, Replay
+from services.chassis.sealing import Seals
 from services.chassis.settings import Settings
 
 EQUAL, DIFFERENT, USAGE, UNREACHABLE = range(4)
@@ -26,7 +30,7 @@ _MOST_SHOWN = 20
 _MOST_WAITING = 1_000
 _WAITING = "patches"
 InFlight = Callable[[Database, Likeness], Awaitable[frozenset[str]]]
-"""`(live, likeness)` → which differing documents the log has yet to tell of."""
+"""`(live, likeness)` → which differing documents the log has yet to tell of, or may tell no more of."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Outcome:
     """What came of a rebuild."""
 
     records: int = 0
+    erased: int = 0
+    """Of these, records of erased Customers."""
     unreadable: list[str] = field(default_factory=list)
     found: list[Likeness] = field(default_factory=list)
     in_flight: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -74,7 +80,9 @@ async def rebuild(plan: Plan, settings: Settings, live: Database, into: Database
     or stays different. Raises LogUnreachable.
     """
     outcome = Outcome()
-    async with Replay.of(settings, plan.topics) as replay:
+    shared = shared_database(settings)
+    seals = Seals(CustomerKeys(shared, settings.customer_keys_secret.get_secret_value()))
+    async with _closing(shared), Replay.of(settings, plan.topics, seals) as replay:
         written = await _apply(plan, replay, into)
         if check:
             for name in sorted({*plan.collections, *written}):
@@ -82,8 +90,17 @@ async def rebuild(plan: Plan, settings: Settings, live: Database, into: Database
                     await likeness.compare(live, into, name, plan.ignored.get(name, frozenset()))
                 )
             await _settle(plan, replay, live, into, outcome)
-        outcome.records, outcome.unreadable = replay.read, replay.unreadable
+        outcome.records, outcome.erased = replay.read, replay.erased
+        outcome.unreadable = replay.unreadable
     return outcome
+
+
+@asynccontextmanager
+async def _closing(database: Database) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await database.client.close()
 
 
 async def _settle(plan: Plan, replay: Replay, live: Database, into: Database, outcome: Outcome) -> None:
@@ -148,12 +165,13 @@ async def _patch(into: Database) -> None:
 
 def report(outcome: Outcome, *, check: bool) -> list[str]:
     """Return the outcome for people."""
-    lines = [f"{outcome.records} records read"]
+    erased = f", {outcome.erased} of them of erased Customers" if outcome.erased else ""
+    lines = [f"{outcome.records} records read{erased}"]
     lines += [f"unreadable: {place}" for place in outcome.unreadable[:_MOST_SHOWN]]
     for each in outcome.found:
         wrong = outcome.wrong(each)
         passing = len(each.differing) - len(wrong)
-        moving = f", {passing} in flight" if passing else ""
+        moving = f", {passing} in flight or erased" if passing else ""
         lines.append(f"{each.collection}: {each.equal} equal, {len(wrong)} different{moving}")
         lines += [f"  {one}: {what}" for one, what in sorted(wrong.items())[:_MOST_SHOWN]]
         if len(wrong) > _MOST_SHOWN:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from schemas.envelope import Envelope
 from schemas.topics import TOPICS, Topic
+from services.chassis.sealing import Seals, Unopened
 from services.chassis.settings import Settings
 
 _BY_NAME = {topic.name: topic for topic in TOPICS}
@@ -29,14 +30,17 @@ class Replay:
 
     kafka: AIOKafkaConsumer
     partitions: Sequence[TopicPartition]
+    seals: Seals
     read: int = 0
     """Records so far."""
     unreadable: list[str] = field(default_factory=list)
     """`topic:partition:offset` of records that do not keep to their contract."""
+    erased: int = 0
+    """Records of whom nobody may know any more; they are passed over."""
 
     @classmethod
     @asynccontextmanager
-    async def of(cls, settings: Settings, topics: Sequence[Topic]) -> AsyncIterator[Self]:
+    async def of(cls, settings: Settings, topics: Sequence[Topic], seals: Seals) -> AsyncIterator[Self]:
         """Give a replay while the block runs. Raises LogUnreachable."""
         servers = settings.kafka_bootstrap_servers
         kafka = AIOKafkaConsumer(
@@ -52,7 +56,7 @@ class Replay:
             kafka.assign(wanted)
             for tp, first in (await kafka.beginning_offsets(wanted)).items():
                 kafka.seek(tp, first)
-            yield cls(kafka, wanted)
+            yield cls(kafka, wanted, seals)
         except (KafkaError, OSError) as error:
             raise LogUnreachable(f"Kafka at {servers} does not answer: {type(error).__name__}") from error
         finally:
@@ -67,7 +71,9 @@ class Replay:
                     polled = await self._polled(left)
             except TimeoutError as error:
                 raise LogUnreachable(f"no record came for {_STALLED_SECONDS:g} seconds") from error
-            yield [message for record in polled if (message := self._decoded(record)) is not None]
+            values = await self.seals.open([(record.topic, record.value or b"") for record in polled])
+            decoded = map(self._decoded, polled, values)
+            yield [message for message in decoded if message is not None]
 
     async def _polled(self, partitions: Sequence[TopicPartition]) -> list[Any]:
         while True:
@@ -75,10 +81,14 @@ class Replay:
             if found:
                 return [record for records in found.values() for record in records]
 
-    def _decoded(self, record: Any) -> Envelope | None:  # noqa: ANN401  (aiokafka's own type)
+    def _decoded(self, record: Any, value: bytes | Unopened) -> Envelope | None:  # noqa: ANN401  (aiokafka's own type)
         self.read += 1
+        if value is Unopened.ERASED:
+            self.erased += 1
+            return None
         try:
-            message: Envelope = _BY_NAME[record.topic].adapter.validate_json(record.value or b"")
+            readable = b"" if isinstance(value, Unopened) else value
+            message: Envelope = _BY_NAME[record.topic].adapter.validate_json(readable)
         except (ValidationError, ValueError):
             self.unreadable.append(f"{record.topic}:{record.partition}:{record.offset}")
             return None

@@ -24,6 +24,7 @@ from services.chassis.heads import BoundedHeads
 from services.chassis.logging import log
 from services.chassis.measured import Measured
 from services.chassis.mongo import Database, ping
+from services.chassis.sealing import Seals
 from services.chassis.settings import Settings
 from services.chassis.stage import Stage
 from services.chassis.tail import Tail
@@ -51,6 +52,8 @@ class Service:
     front: Callable[[ASGIApp], ASGIApp] | None = None
     """Wraps the application: for requests too frequent to go through the framework. It measures its own."""
     consumers: Sequence[Consumer] = ()
+    seals: Seals | None = None
+    """Opens what the consumers read, where it is sealed."""
     tails: Sequence[Tail] = ()
     on_start: Sequence[Step] = ()
     """Indexes and seeds; repeated until they succeed, before anything is consumed."""
@@ -69,7 +72,7 @@ class Service:
         for consumer in self.consumers:
             name = consumer.topic.name
             self.stages[name if name not in self.stages else consumer.group] = Stage(
-                consumer, self.settings, self.publisher
+                consumer, self.settings, self.publisher, seals=self.seals
             )
 
 

@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     visitor_token_secret: SecretStr = Field(
         SecretStr(""), description="signs visitors' tokens (HS256); at least 32 bytes"
     )
+    customer_keys_secret: SecretStr = Field(
+        SecretStr(""),
+        description="wraps Customers' keys and hashes erased identifiers, the same for all services and for "
+        "ever; at least 32 bytes",
+    )
     publish_timeout_seconds: float = Field(
         4.0, gt=0, description="longest wait for Kafka's acknowledgement before a request is answered 503"
     )

@@ -25,6 +25,7 @@ from services.chassis.clock import Clock, utc_now
 from services.chassis.deadletters.letter import Failure, Record, dead_letter, meant_for
 from services.chassis.delivery import (
     DUPLICATE,
+    ERASED,
     HANDLED,
     Consumer,
     Delivery,
@@ -36,6 +37,7 @@ from services.chassis.halting import HaltRule
 from services.chassis.holding import Failed, HeldBack
 from services.chassis.logging import log
 from services.chassis.progress import Progress
+from services.chassis.sealing import Seals, Unopened
 from services.chassis.settings import Settings
 
 DEAD_LETTERED = "dead_lettered"
@@ -63,6 +65,8 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
     settings: Settings
     publisher: Publisher
     clock: Clock = utc_now
+    seals: Seals | None = None
+    """Opens what is sealed; for topics that are not, none is needed."""
     connected: bool = False
     halted: bool = False
     progress: Progress = field(default_factory=Progress)
@@ -219,17 +223,32 @@ class Stage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
         self, kafka: AIOKafkaConsumer, records: Sequence[Record]
     ) -> tuple[list[Failure | str], list[object]]:
         """Return what becomes of each record, and whose it is."""
-        decoded = [self._decode(record) for record in records]
+        opened = await self._opened(kafka, records)
+        decoded = [self._decode(record, value) for record, value in zip(records, opened, strict=True)]
         whose = [_subject(item) or record.key for item, record in zip(decoded, records, strict=True)]
         batch = [(item, who) for item, who in zip(decoded, whose, strict=True) if isinstance(item, Delivery)]
         handled = iter(await self._handle(kafka, batch) if batch else ())
         fates = [next(handled) if isinstance(item, Delivery) else item for item in decoded]
         return fates, whose
 
-    def _decode(self, record: Record) -> Delivery | Failure | str:
+    async def _opened(self, kafka: AIOKafkaConsumer, records: Sequence[Record]) -> Sequence[bytes | Unopened]:
+        """Return the records' values as they were before they were sealed."""
+        values = [record.value or b"" for record in records]
+        seals = self.seals
+        if seals is None or not self.consumer.topic.sealed:
+            return values
+        wanted = [self.consumer.only in value for value in values]
+        sealed = [(self.consumer.topic.name, value) for value, one in zip(values, wanted, strict=True) if one]
+        opened = iter(await self._persist(kafka, lambda: seals.open(sealed)))
+        return [next(opened) if one else value for value, one in zip(values, wanted, strict=True)]
+
+    def _decode(self, record: Record, value: bytes | Unopened) -> Delivery | Failure | str:
         if not meant_for(record, self.consumer.group):
             return _FOR_OTHERS
-        value = record.value or b""
+        if value is Unopened.ERASED:
+            return ERASED
+        if isinstance(value, Unopened):
+            return Failure("undecodable:BrokenSeal", 1)
         if self.consumer.only not in value:
             return HANDLED
         try:

@@ -5,15 +5,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from schemas.topics import TOPICS, Topic
 from services.chassis.broker import Subscription
 from services.chassis.deadletters.letter import Record, meant_for
 from services.chassis.delivery import Delivery
+from services.chassis.faults import DEPENDENCY_ERRORS
 from services.chassis.logging import log
 from services.chassis.progress import Progress
+from services.chassis.sealing import Seals, Unopened
 from services.chassis.settings import Settings
 
 _BY_NAME = {topic.name: topic for topic in TOPICS}
@@ -29,6 +30,7 @@ class Tail:
     name: str
     topics: Sequence[Topic]
     receive: Callable[[Delivery], None]
+    seals: Seals | None = None
     positions: dict[Position, int] = field(default_factory=dict)
     """The next offset of each partition; complete once `started` is set."""
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -43,7 +45,7 @@ class Tail:
             subscription = Subscription(self.settings, self.name, self.topics, group=None)
             try:
                 await self._follow(await subscription.start())
-            except (KafkaError, OSError, TimeoutError) as error:
+            except DEPENDENCY_ERRORS as error:
                 log.warning("tail_disconnected", tail=self.name, error=type(error).__name__)
             finally:
                 self.connected = False
@@ -65,8 +67,8 @@ class Tail:
                 polled = await kafka.getmany(timeout_ms=250, max_records=2000)
                 self.progress.came_round()
                 for tp, records in polled.items():
-                    for record in records:
-                        self._take(tp, record)
+                    for record, value in zip(records, await self._opened(records), strict=True):
+                        self._take(tp, record, value)
         finally:
             watcher.cancel()
 
@@ -87,11 +89,21 @@ class Tail:
                 kafka.seek(tp, ends[tp])
                 self.positions[tp.topic, tp.partition] = ends[tp]
 
-    def _take(self, tp: TopicPartition, record: Record) -> None:
+    async def _opened(self, records: Sequence[Record]) -> Sequence[bytes | Unopened]:
+        values = [record.value or b"" for record in records]
+        if self.seals is None:
+            return values
+        return await self.seals.open(
+            [(record.topic, value) for record, value in zip(records, values, strict=True)]
+        )
+
+    def _take(self, tp: TopicPartition, record: Record, value: bytes | Unopened) -> None:
         offset = record.offset
-        if meant_for(record, None):
+        if meant_for(record, None) and value is not Unopened.ERASED:
             try:
-                message = _BY_NAME[tp.topic].adapter.validate_json(record.value or b"")
+                message = _BY_NAME[tp.topic].adapter.validate_json(
+                    b"" if isinstance(value, Unopened) else value
+                )
             except (ValidationError, ValueError):
                 log.warning("tail_undecodable", topic=tp.topic, partition=tp.partition, offset=offset)
             else:

@@ -4,6 +4,8 @@ import json
 import re
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;:]+|\+?\d(?:[ ().-]{0,2}\d){7,}")
+"""A mail address, or eight digits and more as numbers are written."""
 REPLACEMENT = "\ufffd"
 PROVIDER_ID_CHARACTERS = 998
 """Of a provider's id of a message, as far as it is kept: a line of a mail (RFC 5322, 2.1.1)."""
@@ -21,6 +23,11 @@ def clean(text: str) -> str:
 def raw_form(text: str) -> str | None:
     """Return `text` as an ASCII JSON string literal where `clean` would change it, else None."""
     return json.dumps(text) if _UNSTORABLE.search(text) else None
+
+
+def without_addresses(text: str | None) -> str | None:
+    """Return a provider's words on an error without the mail addresses and numbers they quote."""
+    return _ADDRESS.sub("…", text) if text else text
 
 
 def line(text: str, limit: int) -> str:

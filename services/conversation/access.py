@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from schemas.customers import CustomerErased
 from schemas.routing import AgentChanged
 from services.chassis.audit import about
 from services.chassis.auth import Principal, Role
@@ -32,7 +33,8 @@ class Access:
 
     async def meet(self, batch: Sequence[Delivery]) -> list[Outcome]:
         """Consumer of `customers.events`: which Customers there are."""
-        await self._store.learn_customers(sorted({delivery.message.customer_id for delivery in batch}))
+        there = {each.message.customer_id for each in batch if not isinstance(each.message, CustomerErased)}
+        await self._store.learn_customers(sorted(there))
         return [HANDLED] * len(batch)
 
     async def inboxes(self, caller: Principal) -> list[str] | None:

@@ -13,7 +13,7 @@ from services.chassis.auth import Agent, AVisitor, Principal, Role
 from services.chassis.idempotency import Answer
 from services.chassis.idempotency import Commands as Once
 from services.chassis.pages import Limit, page
-from services.chassis.problems import Problem, invalid, not_yet
+from services.chassis.problems import Problem, invalid, not_found, not_yet, response
 from services.conversation.access import Access
 from services.conversation.commands import Commands
 from services.conversation.domain import lifecycle
@@ -86,7 +86,7 @@ def _reads(parts: Parts) -> APIRouter:
         within = None if topic is None else normalised(topic)
         asked = {"status": status, "inbox": inbox, "agent": agent, "topics": within}
         query: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-        query["merged"] = {"$ne": True}
+        query |= {"erased": None, "merged": {"$ne": True}}
         if customer is not None:
             query["home"] = any_of(await store.homes(customer))
         own = await parts.access.inboxes(caller)
@@ -197,6 +197,11 @@ def _signals(parts: Parts) -> APIRouter:
         return Response(status_code=204)
 
     return router
+
+
+async def nobody_there(_: Request, _error: Exception) -> JSONResponse:
+    """Answer a command to a Customer who was erased while it was under way."""
+    return response(not_found("the Customer"))
 
 
 Act = Callable[[Conversation, Principal, UUID], Awaitable[Conversation]]

@@ -10,21 +10,27 @@ from services.chassis.audit import Trail
 from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
+from services.chassis.erasures import Erasures
 from services.chassis.idempotency import Commands as Once
 from services.chassis.inboxes import load_inboxes
+from services.chassis.keys import CustomerKeys
 from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
+from services.chassis.sealing import Seals
 from services.chassis.service import Service, build
 from services.chassis.stage import Stage
 from services.conversation.access import Access
 from services.conversation.actions import ACTIONS
 from services.conversation.addresses import Addresses
-from services.conversation.api import Parts, routes
+from services.conversation.api import Parts, nobody_there, routes
 from services.conversation.commands import Commands
 from services.conversation.domain.timers import next_due
+from services.conversation.erasing import Erasing
+from services.conversation.export_api import Export
+from services.conversation.export_api import routes as export_routes
 from services.conversation.files import Files
 from services.conversation.files import routes as file_routes
-from services.conversation.handlers import Threads
+from services.conversation.handlers import ErasedCustomer, Threads
 from services.conversation.history_api import routes as history_routes
 from services.conversation.loops import count_current, fire_timers, follow_rules, sweep_outboxes
 from services.conversation.merges import Merges
@@ -54,9 +60,10 @@ def build_app(
 ) -> FastAPI:
     """Return the service's application. Raises AccountsError, BadRules for a file it cannot use."""
     settings = settings or ConversationSettings()
-    publisher = publisher or KafkaPublisher(settings, NAME)
-    database = database if database is not None else connect(settings, NAME)
     shared = shared_database(settings)
+    seals = Seals(CustomerKeys(shared, settings.customer_keys_secret.get_secret_value()))
+    publisher = publisher or KafkaPublisher(settings, NAME, seals)
+    database = database if database is not None else connect(settings, NAME)
     attachments = Attachments(shared, blob_store(settings, shared))
     inboxes = load_inboxes(settings.agents_file)
     wordings = Wordings(settings.accounts_file)
@@ -66,12 +73,14 @@ def build_app(
     access = Access(store)
     files = Files(attachments, store, access)
     once = Once(database, clock)
+    erasing, erasures = Erasing(database, store, attachments, once, clock=clock), Erasures(shared, clock)
     trail = Trail(database, publisher, NAME, clock)
     addresses = Addresses(database)
     commands = Commands(threads, settings.decision_wait_seconds, wordings, addresses)
 
     router = routes(Parts(store, access, commands, once, inboxes, files, Signals(publisher, clock)))
     router.include_router(file_routes(files, once, settings, clock))
+    router.include_router(export_routes(Export(database, attachments)))
     past = Past(store.conversations, store.timeline)
     router.include_router(rule_routes(rules, inboxes, past, settings.dry_run_seconds, clock))
     router.include_router(history_routes(store, access))
@@ -91,8 +100,15 @@ def build_app(
         publisher=publisher,
         database=database,
         consumers=consumers(threads, access, Merges(threads), addresses, clock, wordings.help_text),
+        seals=seals,
         trail=(trail, ACTIONS),
-        on_start=[store.prepare, once.prepare, attachments.prepare, trail.prepare],
+        on_start=[
+            store.prepare,
+            once.prepare,
+            attachments.prepare,
+            trail.prepare,
+            partial(erasures.prepare, NAME),
+        ],
         on_stop=[shared.client.close],
         loops=[
             partial(
@@ -101,8 +117,11 @@ def build_app(
             partial(every, 1.0, sweep_outboxes(store, stage, settings, clock), "outbox"),
             partial(every, 0.5, trail.publish, "audit"),
             partial(every, 15.0, count_current(store), "measures"),
+            partial(every, 1.0, partial(erasures.carry_out, NAME, erasing.erase), "erasures"),
             partial(every, settings.accounts_reload_seconds, wordings.look, "accounts"),
             partial(every, settings.rules_reload_seconds, follow_rules(rules, store, clock), "rules"),
         ],
     )
-    return build(service)
+    app = build(service)
+    app.add_exception_handler(ErasedCustomer, nobody_there)
+    return app

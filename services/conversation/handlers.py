@@ -115,6 +115,10 @@ class ThreadStore(Protocol):
         """Return what the tickets of these Conversations need: the same number whenever it is asked for."""
 
 
+class ErasedCustomer(Exception):  # noqa: N818  (a state, raised)
+    """The thread's Customer is erased: there is nobody to write to, or about."""
+
+
 class Conflicted(Exception):  # noqa: N818  (a state, raised)
     """Other writers won too many times in a row."""
 
@@ -232,6 +236,8 @@ class Threads:
     ) -> Thread:
         for _ in range(MOST_TRIES):
             item = (await self.store.load([customer_id]))[customer_id]
+            if item.thread.erased:
+                raise ErasedCustomer
             if command not in item.thread.commands:
                 if look is not None:
                     await self._drain_if_possible(item)

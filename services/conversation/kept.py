@@ -71,7 +71,7 @@ class Kept:
 
     async def ticket(self, number: str) -> Ticket | None:
         """Return a ticket as it is shown."""
-        document = await self.tickets.find_one({"_id": number})
+        document = await self.tickets.find_one({"_id": number, "erased": None})
         return ticket_of(document) if document else None
 
     async def task(self, task_id: str) -> Task | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from schemas import ids
 from schemas.customers import CustomerMerged, CustomerSplit
-from services.chassis.delivery import DUPLICATE, HANDLED, Delivery, Outcome
+from services.chassis.delivery import DUPLICATE, ERASED, HANDLED, Delivery, Outcome
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.merging import Merge, merge, undo
 from services.conversation.handlers import MOST_TRIES, Conflicted, Loaded, Threads
@@ -29,6 +29,8 @@ class Merges:
     async def _apply(self, event: MergeEvent) -> Outcome:
         for _ in range(MOST_TRIES):
             into, other = await self._pair(event)
+            if into.thread.erased or other.thread.erased:
+                return ERASED
             if event.data.n <= other.thread.link_n:
                 await self.threads.store.drain([item for item in (into, other) if item.pending])
                 return DUPLICATE

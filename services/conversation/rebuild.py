@@ -18,13 +18,21 @@ def rows_of(record: Envelope) -> list[Row]:
 
 
 async def in_flight(live: Database, found: Likeness) -> frozenset[str]:
-    """Return which documents a save wrote whose records wait in an outbox."""
+    """Return which documents a save wrote whose records wait in an outbox, and what is left of the erased."""
     waiting = live["threads"].find({"outbox.at": {"$exists": True}}, {"outbox": 1})
     named = set[str]()
     async for thread in waiting:
         named.add(thread["_id"])
         named.update(entry["document"]["_id"] for entry in thread.get("outbox", ()) if "document" in entry)
-    return frozenset(named & found.differing.keys())
+    return frozenset(named & found.differing.keys()) | await _erased(live, found)
+
+
+async def _erased(live: Database, found: Likeness) -> frozenset[str]:
+    """Return which documents are of erased Customers: what the log says of them nobody can read."""
+    homes = [row["_id"] async for row in live["customers"].find({"erased": True}, {"_id": 1})]
+    theirs = {"$or": [{"home": {"$in": homes}}, {"_id": {"$in": homes}}]}
+    rows = live[found.collection].find({"_id": {"$in": list(found.differing)}, **theirs}, {"_id": 1})
+    return frozenset([row["_id"] async for row in rows])
 
 
 PLAN = Plan(

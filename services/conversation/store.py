@@ -232,7 +232,7 @@ class Store:
 
     async def conversation(self, conversation_id: str) -> Conversation | None:
         """Return a Conversation by id."""
-        document = await self.conversations.find_one({"_id": conversation_id})
+        document = await self.conversations.find_one({"_id": conversation_id, "erased": None})
         return _CONVERSATIONS.validate_python(document["state"]) if document else None
 
     async def homes(self, customer_id: str) -> tuple[str, ...]:
@@ -263,7 +263,7 @@ class Store:
         newest = ((thread or {}).get("state") or {}).get("current")
         if newest is not None and (inboxes is None or newest["inbox"] in inboxes):
             return True
-        query: Document = {"home": any_of(homes)}
+        query: Document = {"home": any_of(homes), "erased": None}
         if inboxes is not None:
             query["inbox"] = {"$in": list(inboxes)}
         return await self.conversations.find_one(query, {"_id": 1}) is not None
@@ -294,10 +294,11 @@ class Store:
 
     async def knows(self, homes: Sequence[str]) -> bool:
         """Return whether identity has told of the Customer, or they have written."""
-        return (
-            await self._customers.find_one({"_id": any_of(homes)}, {"_id": 1}) is not None
-            or await self.timeline.find_one({"home": any_of(homes)}, {"_id": 1}) is not None
-        )
+        of_them = any_of(homes)
+        known = [row async for row in self._customers.find({"_id": of_them}, {"erased": 1})]
+        if known:
+            return not any(row.get("erased") for row in known)
+        return await self.timeline.find_one({"home": of_them}, {"_id": 1}) is not None
 
     async def learn_customers(self, customer_ids: Sequence[str]) -> None:
         """Remember that these Customers exist."""

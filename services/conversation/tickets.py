@@ -100,7 +100,9 @@ class Tickets:
     async def listed(self, query: dict[str, Any], limit: int, cursor: str | None) -> dict[str, Any]:
         """Return a page of tickets, the newest first."""
         place = ("created_at", "_id")
-        found = await page(self.kept.tickets, query, place, limit, cursor, lambda row: row)
+        found = await page(
+            self.kept.tickets, {**query, "erased": None}, place, limit, cursor, lambda row: row
+        )
         customers = await self._store.customers_of([row["home"] for row in found["items"]])
         items = [ticket_view(ticket_of(row), row["inbox"], customers[row["home"]]) for row in found["items"]]
         return {**found, "items": items}

@@ -7,7 +7,7 @@ from schemas.envelope import rfc3339
 from services.chassis.mongo import Document
 from services.conversation.domain.model import Conversation
 
-_HIDDEN = {"_id", "home", "seq", "status_seq", "text_raw", "address", "to", "words"}
+_HIDDEN = {"_id", "home", "seq", "status_seq", "text_raw", "address", "to", "words", "blobs"}
 
 
 def conversation_view(conversation: Conversation) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from services.identity.domain.attributes import Source
 from services.identity.domain.claims import key
 from services.identity.domain.merging import united
 from services.identity.inputs import CustomerInput, CustomerPatch, IdentifierInput, MergeInput
-from services.identity.later import later
 from services.identity.merges import Merges
 from services.identity.store import Store, words
 from services.identity.views import customer_view, merge_view
@@ -61,7 +60,6 @@ def routes(parts: Parts) -> APIRouter:
     router.include_router(_customers(parts))
     router.include_router(_identifiers(parts))
     router.include_router(_merges(parts))
-    router.include_router(later())
     return router
 
 
@@ -85,7 +83,7 @@ def _reads(parts: Parts) -> APIRouter:
             asked.append({"_id": owner})
         asked += [{"words": {"$regex": f"^{re.escape(word)}"}} for word in words(q or "")]
         # an absorbed Customer is found by what is known of them, and shown as who stands for them
-        query = {"$and": asked} if asked else {"merged_into": None}
+        query = {"$and": [{"erased_at": None}, *(asked or [{"merged_into": None}])]}
         order = ("created_at", "_id")
         found = await page(
             store.customers, query, order, limit, cursor, lambda row: row["_id"], without=("outbox",)

@@ -8,17 +8,25 @@ from fastapi import FastAPI
 
 from schemas.inbound import MessageReceived
 from services.chassis.audit import Trail
+from services.chassis.blobs import shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
+from services.chassis.erasures import Erasures
 from services.chassis.idempotency import Commands as Once
+from services.chassis.keys import CustomerKeys
 from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
+from services.chassis.sealing import Seals
 from services.chassis.service import Service, build
 from services.identity.api import Parts, routes
 from services.identity.audit import ACTIONS, Audit
 from services.identity.audit import routes as audit_routes
 from services.identity.commands import Commands
 from services.identity.domain.claims import Resolution
+from services.identity.erasing import ErasedIdentifiers, Erasing
+from services.identity.erasure_api import routes as erasure_routes
+from services.identity.export_api import Export, exporting_client
+from services.identity.export_api import routes as export_routes
 from services.identity.handlers import Customers, Notice
 from services.identity.lookup.asking import asking_of
 from services.identity.lookup.jobs import Jobs
@@ -60,7 +68,10 @@ def build_app(
 ) -> FastAPI:
     """Return the service's application. Raises BadSecret for a signing secret that cannot be used."""
     settings = settings or IdentitySettings()
-    publisher = publisher or KafkaPublisher(settings, NAME)
+    shared = shared_database(settings)
+    keys = CustomerKeys(shared, settings.customer_keys_secret.get_secret_value())
+    seals = Seals(keys)
+    publisher = publisher or KafkaPublisher(settings, NAME, seals)
     database = database if database is not None else connect(settings, NAME)
     store = Store(database, publisher)
     suggesting = Suggestions(database, clock)
@@ -68,14 +79,24 @@ def build_app(
     jobs, asking = Jobs(database), asking_of(settings, clock)
     lookups = Lookups(jobs, store, asking, suggesting.contradict, settings, clock) if asking else None
     notice = _noticing(suggesting, lookups)
-    customers = Customers(store, merges, publisher, new_customer, clock, notice)
+    when_erased = ErasedIdentifiers(database, keys)
+    customers = Customers(store, merges, publisher, new_customer, clock, notice, when_erased)
     once = Once(database, clock)
+    erasing = Erasing(database, store, keys, Erasures(shared, clock), once, clock)
     audit = Audit(database)
     trail = Trail(database, publisher, NAME, clock, audit.keep)
     parts = Parts(store, Commands(store, clock), merges, once, settings.default_region)
     router = routes(parts)
     router.include_router(suggestion_routes(suggesting, parts.homes))
     router.include_router(audit_routes(audit, parts.homes))
+    router.include_router(erasure_routes(erasing, once))
+    client = exporting_client()
+    urls = {
+        "conversation": settings.conversation_url,
+        "notifier": settings.notifier_url,
+        "ingest": settings.ingest_url,
+    }
+    router.include_router(export_routes(Export(database, erasing, client, urls, clock)))
     return build(
         Service(
             name=NAME,
@@ -84,6 +105,7 @@ def build_app(
             publisher=publisher,
             database=database,
             consumers=consumers(customers, audit, lookups),
+            seals=seals,
             trail=(trail, ACTIONS),
             on_start=[
                 store.prepare,
@@ -92,11 +114,17 @@ def build_app(
                 audit.prepare,
                 trail.prepare,
                 jobs.prepare,
+                erasing.prepare,
             ],
-            on_stop=[asking.client.aclose] if asking else [],
+            on_stop=[
+                client.aclose,
+                shared.client.close,
+                *([asking.client.aclose] if asking else []),
+            ],
             loops=[
                 partial(every, 1.0, sweep_outboxes(store, settings, clock), "outbox"),
                 partial(every, 0.5, trail.publish, "audit"),
+                partial(every, 1.0, erasing.round, "erasures"),
                 *([partial(every, LOOK_SECONDS, lookups.round, "lookups")] if lookups else []),
             ],
         )

@@ -82,7 +82,7 @@ class Commands:
 
         def wish(profile: Profile, owners: Owners) -> _Wish:
             if profile.version:
-                return _Wish(profile)
+                return _Wish(_existing(profile))
             new = _free(customer_id, identifiers, owners)
             return _Wish(with_identifiers(patch.apply(profile), identifiers), attach=new, status=201)
 
@@ -178,7 +178,7 @@ class Commands:
 
 
 def _existing(profile: Profile) -> Profile:
-    if profile.version == 0:
+    if not profile.exists:
         raise UnknownCustomerError
     return profile
 

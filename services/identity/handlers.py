@@ -1,7 +1,7 @@
 """Messages to Customers: claim the identifiers, keep the profiles, pass the messages on."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -12,7 +12,7 @@ from schemas.inbound import MessageIdentified, MessageReceived
 from schemas.topics import MESSAGES_IDENTIFIED
 from services.chassis.broker import Outgoing, Publisher
 from services.chassis.clock import Clock, utc_now
-from services.chassis.delivery import DUPLICATE, HANDLED, Delivery, Outcome
+from services.chassis.delivery import DUPLICATE, ERASED, HANDLED, Delivery, Outcome
 from services.identity.domain.claims import (
     Claim,
     Owner,
@@ -91,6 +91,12 @@ class CustomerStore(Protocol):
     async def save(self, changes: Sequence[Change]) -> frozenset[str]:
         """Save each profile with its event in one write; return the Customers lost to another writer."""
 
+    async def disclaim(self, claims: Sequence[Claim]) -> None:
+        """Take these claims back."""
+
+    async def release(self, customer_ids: Sequence[str]) -> None:
+        """Take all identifiers from these Customers, who are erased."""
+
     async def drain(self, saved: Sequence[Change], pending: Sequence[str]) -> None:
         """Publish the events of `saved`, and all that waits in the outboxes of `pending`."""
 
@@ -121,6 +127,15 @@ class _Sightings:
         return change(before, after, cause or self.seen[0][0], now)
 
 
+WhenErased = Callable[[Collection[str]], Awaitable[Mapping[str, datetime]]]
+"""Says when identifiers (by `key`) were erased; those that never were are left out."""
+
+
+async def nobody(_: Collection[str]) -> Mapping[str, datetime]:
+    """Return that nobody was ever erased."""
+    return {}
+
+
 @dataclass
 class Customers:
     """Finds or makes the Customer of each message."""
@@ -131,13 +146,34 @@ class Customers:
     new_customer: Callable[[], str]
     clock: Clock = utc_now
     notice: Notice = _unnoticed
+    when_erased: WhenErased = nobody
 
     async def identify(self, batch: Sequence[Delivery]) -> Identified:
         """Publish each message with its Customer, in log order per Customer.
 
         A message that comes again is published again, under its id: whoever reads it knows it by that.
+        One that was received before its sender was erased is dropped.
         """
-        messages: list[MessageReceived] = [delivery.message for delivery in batch]
+        erased = await self._erased([delivery.message for delivery in batch])
+        left = [delivery.message for index, delivery in enumerate(batch) if index not in erased]
+        done = await self._identify(left) if left else Identified([])
+        found = iter(done.outcomes)
+        done.outcomes = [ERASED if index in erased else next(found) for index in range(len(batch))]
+        return done
+
+    async def _erased(self, messages: Sequence[MessageReceived]) -> frozenset[int]:
+        """Return the indexes of messages from before the erasure of whoever wrote them."""
+        people = [[key(identifier) for identifier in person(message.personal)] for message in messages]
+        moments = await self.when_erased({name for names in people for name in names})
+        if not moments:
+            return frozenset()
+        return frozenset(
+            index
+            for index, (message, names) in enumerate(zip(messages, people, strict=True))
+            if any(name in moments and message.data.received_at <= moments[name] for name in names)
+        )
+
+    async def _identify(self, messages: Sequence[MessageReceived]) -> Identified:
         found = await self._resolve(messages)
         await self.store.vouch([claim for item in found for claim in item.vouched])
         saved, pending = await self._keep_profiles(_sightings(messages, found))
@@ -168,7 +204,10 @@ class Customers:
         tried = set[tuple[str, str]]()
         while True:
             guests = await self._guests(messages, people)
-            owners = await self._settle([one for index, one in enumerate(people) if index not in guests])
+            owners, new = await self._settle([one for index, one in enumerate(people) if index not in guests])
+            if new and await self._erased(messages):  # while we looked: the identifiers are free since then
+                await self.store.disclaim(new)
+                raise TimeoutError
             found = [
                 guests.get(index) or resolve(one, owners, messages[index].personal.sender)
                 for index, one in enumerate(people)
@@ -199,13 +238,14 @@ class Customers:
         guests = {index: guest_of(who, people[index], owners, survivors) for index, who in named.items()}
         return {index: resolution for index, resolution in guests.items() if resolution is not None}
 
-    async def _settle(self, people: Sequence[Person]) -> Owners:
-        """Return the owners of all identifiers; those without get one."""
+    async def _settle(self, people: Sequence[Person]) -> tuple[Owners, list[Claim]]:
+        """Return the owners of all identifiers, and what was claimed; those without get one."""
+        new: list[Claim] = []
         owners = await self.store.owners(list({key(identifier) for one in people for identifier in one}))
         for _ in range(len(people) + MOST_TRIES):
             claims = next_claims(people, owners, self.new_customer)
             if not claims:
-                return owners
+                return owners, new
             lost = await self.store.claim(claims, self.clock())
             survivors = {owner.customer_id: owner.survivor for owner in owners.values()}
             for index, claim in enumerate(claims):
@@ -213,6 +253,7 @@ class Customers:
                     survivor = survivors.get(claim.customer_id, claim.customer_id)
                     verified = claim.identifier.verified
                     owners[key(claim.identifier)] = Owner(claim.customer_id, verified, survivor)
+                    new.append(claim)
             if lost:
                 owners |= await self.store.owners([key(claims[index].identifier) for index in lost])
         raise TimeoutError
@@ -222,6 +263,9 @@ class Customers:
         todo, saved, pending = dict(sightings), list[Change](), set[str]()
         for _ in range(MOST_TRIES):
             loaded = await self.store.load(list(todo))
+            if erased := [who for who, item in loaded.items() if item.profile.erased]:
+                await self.store.release(erased)
+                raise TimeoutError  # erased since their identifiers led to them: decided anew
             pending.update(who for who, item in loaded.items() if item.pending)
             current = await self._still_theirs(todo, loaded)
             now = self.clock()

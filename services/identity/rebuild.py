@@ -135,11 +135,20 @@ def _claims(customer: str, keys: Sequence[str], identifiers: Sequence[Document])
 
 
 async def in_flight(live: Database, found: Likeness) -> frozenset[str]:
-    """Return what no event has told yet, and the identifiers above MOST_TOLD, which none tells."""
+    """Return what no event has told yet, and what none tells.
+
+    That are identifiers above MOST_TOLD, and what is left of erased Customers.
+    """
     ids = list(found.differing)
     if found.collection == "customers":
         rows = live["customers"].find({"_id": {"$in": ids}})
-        return frozenset([row["_id"] async for row in rows if row.get("outbox") or _untold(row, found)])
+        return frozenset(
+            [
+                row["_id"]
+                async for row in rows
+                if row.get("outbox") or "erased_at" in row or _untold(row, found)
+            ]
+        )
     if found.collection == "merges":
         merges = {row["_id"]: row["absorbed"] async for row in live["merges"].find({"_id": {"$in": ids}})}
         waiting = await _profiles(live, merges.values())

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
 
-from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, UpdateOne
+from pymongo import ASCENDING, DESCENDING, DeleteOne, IndexModel, InsertOne, UpdateOne
 from pymongo.errors import PyMongoError
 
 from schemas.common import Identifier
@@ -104,7 +104,7 @@ class Store:
 
     async def survivors(self, customer_ids: Sequence[str]) -> dict[str, str]:
         """Return who stands for each of these Customers; unknown ones are left out."""
-        found = self.customers.find({"_id": {"$in": list(customer_ids)}}, {"_id": 1})
+        found = self.customers.find({"_id": {"$in": list(customer_ids)}, "erased_at": None}, {"_id": 1})
         known = [row["_id"] async for row in found]
         absorbed = await self._absorbed(set(known))
         return {customer: absorbed.get(customer, customer) for customer in known}
@@ -153,7 +153,7 @@ class Store:
         name = kept.pop("id")
         try:
             async with self._client.start_session() as session, await session.start_transaction():
-                alone: Document = {"_id": merge.survivor}
+                alone: Document = {"_id": merge.survivor, "erased_at": None}
                 if merge.undone_at is None:
                     alone["merged_into"] = None
                 # whoever merges or absorbs the survivor at the same time writes here too, and one loses
@@ -217,6 +217,15 @@ class Store:
             raise
         return True
 
+    async def disclaim(self, claims: Sequence[Claim]) -> None:
+        """Take these claims back."""
+        gone = [{"_id": key(claim.identifier), "customer_id": claim.customer_id} for claim in claims]
+        await bulk(self._identifiers, [DeleteOne(each) for each in gone])
+
+    async def release(self, customer_ids: Sequence[str]) -> None:
+        """Take all identifiers from these Customers, who are erased."""
+        await self._identifiers.delete_many({"customer_id": {"$in": list(customer_ids)}})
+
     async def drain(self, saved: Sequence[Change], pending: Sequence[str]) -> None:
         """Publish the events of `saved`, and all that waits in the outboxes of `pending`."""
         waiting: dict[str, list[Effect]] = {}
@@ -252,6 +261,7 @@ def profile_of(document: Document) -> Profile:
         commands=tuple(Done(UUID(done["id"]), done["status"]) for done in document.get("commands", ())),
         merged_into=document.get("merged_into"),
         merges=document.get("merges", 0),
+        erased="erased_at" in document,
     )
 
 

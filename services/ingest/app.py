@@ -12,6 +12,7 @@ from services.chassis.attachments import Attachments
 from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
+from services.chassis.erasures import Erasures
 from services.chassis.inboxes import load_inboxes
 from services.chassis.logging import log
 from services.chassis.loops import every
@@ -20,7 +21,7 @@ from services.chassis.outside import SILENCE_SECONDS, outside_client
 from services.chassis.provider_client import provider_client
 from services.chassis.service import Service, build
 from services.chassis.uploads import refused_types
-from services.ingest import api, webchat_api
+from services.ingest import api, export_api, webchat_api
 from services.ingest.certificates import SnsCertificates
 from services.ingest.fetching import Fetching
 from services.ingest.front import Front
@@ -29,7 +30,7 @@ from services.ingest.loops import count_waiting, forget_uploads
 from services.ingest.proofs import Proofs
 from services.ingest.settings import IngestSettings
 from services.ingest.sources import Downloads
-from services.ingest.store import FetchJobs, MongoNonces, MongoVisitors
+from services.ingest.store import Erasing, FetchJobs, MongoNonces, MongoVisitors
 from services.ingest.subscribers import consumers
 from services.ingest.taking import Taking
 from services.ingest.visitors import Visitors, random_visitor_id
@@ -47,6 +48,8 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     publisher = KafkaPublisher(settings, "ingest")
     store = MongoVisitors(database)
     nonces = MongoNonces(database)
+    erasures = Erasures(shared, clock)
+    erasing = Erasing(store.collection, attachments, lambda: accounts.accounts)
     client = provider_client(settings.certificate_timeout_seconds)
     certificates = SnsCertificates(client, clock, settings.sns_base_url)
     proofs = Proofs(certificates, nonces, timedelta(seconds=settings.nonce_lifetime_seconds))
@@ -67,6 +70,9 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
     )
     accounts.follow(fetching.follow)
 
+    router = export_api.routes(store.collection)
+    router.include_router(routes(taking, visitors, attachments, settings))
+
     def front(app: ASGIApp) -> Front:
         made = Front(app, taking)
         accounts.follow(made.learn)
@@ -76,16 +82,22 @@ def build_app(settings: IngestSettings | None = None, clock: Clock = utc_now) ->
         Service(
             name="ingest",
             settings=settings,
-            router=routes(taking, visitors, attachments, settings),
+            router=router,
             front=front,
             publisher=publisher,
             database=database,
             consumers=consumers(fetching),
-            on_start=[store.prepare, nonces.prepare, attachments.prepare],
+            on_start=[
+                store.prepare,
+                nonces.prepare,
+                attachments.prepare,
+                partial(erasures.prepare, "ingest"),
+            ],
             loops=[
                 fetching.run,
                 partial(every, settings.accounts_reload_seconds, accounts.look, "accounts"),
                 partial(every, 15.0, count_waiting(jobs), "files to fetch"),
+                partial(every, 1.0, partial(erasures.carry_out, "ingest", erasing.erase), "erasures"),
                 partial(every, 600.0, forget_uploads(attachments, settings, clock), "unused uploads"),
             ],
             on_stop=[client.aclose, outside.aclose, providers.aclose, shared.client.close],

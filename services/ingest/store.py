@@ -1,6 +1,7 @@
 """Visitors and nonces in MongoDB, either forgotten when it ends; and files that are to be fetched."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,8 +9,11 @@ from pymongo import ASCENDING, ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from schemas.common import Identifier
+from services.chassis.accounts import Account
 from services.chassis.attachments import Attachments, File, State, document_of
-from services.chassis.mongo import Database, bulk
+from services.chassis.attachments import visitors as visitors_files
+from services.chassis.erasures import Erasure
+from services.chassis.mongo import Collection, Database, bulk
 from services.ingest.attachments import Job, Place
 from services.ingest.fetching import Stored
 from services.ingest.visitors import VisitorRecord
@@ -19,7 +23,7 @@ class MongoVisitors:
     """The collection `visitors`; see VisitorStore."""
 
     def __init__(self, database: Database) -> None:
-        self._collection = database["visitors"]
+        self.collection = self._collection = database["visitors"]
 
     async def prepare(self) -> None:
         """Create the index that forgets visitors."""
@@ -50,6 +54,29 @@ class MongoVisitors:
             found["name"],
             found["claimed_email"],
         )
+
+
+@dataclass(frozen=True)
+class Erasing:
+    """Erases what ingest holds of a person: who their chat sessions said they are, and files never sent."""
+
+    visitors: Collection
+    attachments: Attachments
+    accounts: Callable[[], Iterable[Account]]
+
+    async def erase(self, erasure: Erasure) -> None:
+        """Forget the person; may be done again at any time."""
+        if not erasure.visitors:
+            return
+        await self.visitors.delete_many({"_id": {"$in": list(erasure.visitors)}})
+        owners = [
+            visitors_files(account.account, visitor)
+            for account in self.accounts()
+            for visitor in erasure.visitors
+        ]
+        unused = {"unused_since": {"$exists": True}, "owner": {"$in": owners}}
+        uploads = [row["_id"] async for row in self.attachments.collection.find(unused, {"_id": 1})]
+        await self.attachments.erase(uploads)
 
 
 class MongoNonces:

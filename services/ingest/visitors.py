@@ -1,10 +1,12 @@
 """Who a chat visitor is: what the site signed, and, kept apart from it, what the visitor claimed."""
 
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from typing import Protocol
 
 from schemas.common import Identifier
@@ -12,6 +14,8 @@ from services.chassis.accounts import Account
 from services.ingest.channels.webchat import SessionRequest, verified_identity
 
 _MOST_REMEMBERED = 20_000
+_REMEMBERED_SECONDS = 10.0
+"""Who is erased is forgotten here too after so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Visitors:
         self._store = store
         self._lifetime = lifetime
         self._new_id = new_id
-        self._remembered: OrderedDict[str, VisitorRecord | None] = OrderedDict()
+        self._remembered: OrderedDict[str, tuple[float, VisitorRecord | None]] = OrderedDict()
 
     async def start(self, request: SessionRequest, account: Account, now: datetime) -> VisitorRecord:
         """Return a new visitor. Raises BadIdentityToken."""
@@ -69,8 +73,12 @@ class Visitors:
 
     async def known(self, visitor_id: str) -> VisitorRecord | None:
         """Return what is known of the visitor; None if nothing is."""
-        if visitor_id not in self._remembered:
-            self._remembered[visitor_id] = await self._store.find(visitor_id)
+        now = time.monotonic()
+        read_at, known = self._remembered.get(visitor_id, (-inf, None))
+        if now - read_at > _REMEMBERED_SECONDS:
+            known = await self._store.find(visitor_id)
+            self._remembered[visitor_id] = (now, known)
+            self._remembered.move_to_end(visitor_id)
             if len(self._remembered) > _MOST_REMEMBERED:
                 self._remembered.popitem(last=False)
-        return self._remembered[visitor_id]
+        return known

@@ -11,10 +11,13 @@ from services.chassis.attachments import Attachments
 from services.chassis.blobs import blob_store, shared_database
 from services.chassis.broker import KafkaPublisher
 from services.chassis.clock import Clock, utc_now
+from services.chassis.erasures import Erasures
+from services.chassis.keys import CustomerKeys
 from services.chassis.loops import every
 from services.chassis.mongo import Database, connect
 from services.chassis.outside import outside_client
 from services.chassis.provider_client import provider_client
+from services.chassis.sealing import Seals
 from services.chassis.service import Service, build
 from services.notifier import metrics
 from services.notifier.access import Access
@@ -22,6 +25,8 @@ from services.notifier.accounts_api import routes as accounts_routes
 from services.notifier.api import Parts, routes
 from services.notifier.channels.registry import SENDERS, kind_of
 from services.notifier.consents import Consents
+from services.notifier.erasing import Erasing, FeedMemory
+from services.notifier.export_api import routes as export_routes
 from services.notifier.feed.hub import Hub
 from services.notifier.feed.items import Item
 from services.notifier.feed.log import Log
@@ -53,10 +58,11 @@ def build_app(
 ) -> FastAPI:
     """Return the service's application. Raises AccountsError for an accounts file it cannot use."""
     settings = settings or NotifierSettings()
-    publisher = publisher or KafkaPublisher(settings, NAME)
+    shared = shared_database(settings)
+    seals = Seals(CustomerKeys(shared, settings.customer_keys_secret.get_secret_value()))
+    publisher = publisher or KafkaPublisher(settings, NAME, seals)
     database = database if database is not None else connect(settings, NAME)
     client = client or provider_client(settings.send_timeout_seconds)
-    shared = shared_database(settings)
     blobs = blob_store(settings, shared)
     links = Links(
         settings.file_link_secret.get_secret_value(),
@@ -96,8 +102,9 @@ def build_app(
     sends.on_work, sends.broken = sending.wake, sending.standings.broken
 
     outside = outside or outside_client(settings)
-    hooks = webhooks(settings, database, publisher, outside, clock)
+    hooks = webhooks(settings, database, publisher, outside, clock, seals)
 
+    erasures, erasing = Erasures(shared, clock), Erasing(database, hooks.posts, clock)
     positions: dict[Position, int] = {}
     hub = Hub(
         positions,
@@ -106,7 +113,7 @@ def build_app(
         queue=settings.stream_queue,
         on_heard=partial(_observe_heard, clock),
     )
-    log = Log(settings)
+    log = Log(settings, seals=seals)
     resume = Resume(hub, log, settings.resume_records, settings.resume_seconds, settings.resumes_at_once)
     streams = Streams(hub, resume, settings.stream_ping_seconds, settings.resume_seconds, clock)
     access = Access(database, hub.moved)
@@ -119,6 +126,7 @@ def build_app(
 
     router = routes(Parts(streams, access, store, settings.stream_write_seconds, hooks.routes))
     router.include_router(accounts_routes(sending.standings, clock))
+    router.include_router(export_routes(database))
     router.include_router(file_routes(Attachments(shared, blobs), links))
     return build(
         Service(
@@ -128,8 +136,15 @@ def build_app(
             publisher=publisher,
             database=database,
             consumers=consumers(sends, access, consents, hooks.intake),
-            tails=[tail(settings, hub, access, positions)],
-            on_start=[store.prepare, hooks.prepare, begin_feed],
+            seals=seals,
+            tails=[tail(settings, hub, access, positions, seals)],
+            on_start=[
+                store.prepare,
+                hooks.prepare,
+                erasing.prepare,
+                partial(erasures.prepare, NAME),
+                begin_feed,
+            ],
             loops=[
                 sending.run,
                 partial(every, settings.accounts_reload_seconds, accounts.look, "accounts"),
@@ -138,6 +153,8 @@ def build_app(
                 partial(every, 5.0, sends.show_echoes, "unclaimed echoes"),
                 partial(every, 60.0, abandon(sends, settings), "hopeless sends"),
                 partial(every, 15.0, observe(store), "measures"),
+                partial(every, 1.0, partial(erasures.carry_out, NAME, erasing.erase), "erasures"),
+                partial(every, 2.0, FeedMemory(erasures, hub.forget, clock).look, "erased from the feed"),
                 *hooks.loops,
             ],
             on_stop=[client.aclose, outside.aclose, shared.client.close],

@@ -85,5 +85,5 @@ def _write(key: str, event: ConsentChanged) -> ReplaceOne[Document]:
     """Return the write; where a later word is known it is a duplicate key, and does nothing."""
     at, opted_out = event.data.changed_at, event.data.opted_out
     earlier = {"at": {"$lte" if opted_out else "$lt": at}}
-    document = {"_id": key, "at": at, "opted_out": opted_out, "scope": event.data.scope}
+    document = {"_id": key, "at": at, "opted_out": opted_out, "scope": event.data.scope, "home": event.home}
     return ReplaceOne({"_id": key, **earlier}, document, upsert=True)

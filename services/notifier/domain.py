@@ -10,6 +10,7 @@ from uuid import UUID
 from schemas import ids
 from schemas.common import DeliveryStatus
 from schemas.outbound import MessageSend, MessageStatus, StatusData
+from services.chassis.text import without_addresses
 
 RANK = {
     DeliveryStatus.RECEIVED: 0,
@@ -183,6 +184,7 @@ def merge(send: Send, evidence: Evidence) -> Send:
 
     Of equal words the earliest moment stands; nothing happens twice.
     """
+    evidence = replace(evidence, error_detail=without_addresses(evidence.error_detail))
     learned = send.provider_message_id or evidence.provider_message_id
     taken_at = (evidence.taken_at if send.recipient else None) or send.taken_at
     send = replace(send, provider_message_id=learned, taken_at=taken_at)

@@ -12,6 +12,7 @@ from schemas.topics import (
     Topic,
 )
 from services.chassis.delivery import BatchHandler, Consumer, Delivery
+from services.chassis.sealing import Seals
 from services.chassis.settings import Settings
 from services.chassis.tail import Tail
 from services.notifier.access import Access
@@ -43,10 +44,12 @@ def consumers(sends: Sends, access: Access, consents: Consents, intake: Intake) 
     ]
 
 
-def tail(settings: Settings, hub: Hub, access: Access, positions: dict[Position, int]) -> Tail:
+def tail(
+    settings: Settings, hub: Hub, access: Access, positions: dict[Position, int], seals: Seals | None = None
+) -> Tail:
     """Return the tail: each record is seen by every replica."""
     topics = (*FEED_TOPICS, AGENTS_EVENTS, CHATS_SIGNALS)
-    return Tail(settings, "notifier-feed", topics, _routing(hub, access), positions=positions)
+    return Tail(settings, "notifier-feed", topics, _routing(hub, access), seals, positions)
 
 
 def _routing(hub: Hub, access: Access) -> Callable[[Delivery], None]:

@@ -179,6 +179,7 @@ def launched(
         "PUBLIC_URL": PUBLIC_URL,
         "PROVIDER_API_BASE": f"http://{LOCALHOST}:{simulator_port}/dev/providers",
         "SNS_BASE_URL": f"http://{LOCALHOST}:{simulator_port}/dev/providers/sns",
+        "CUSTOMER_KEYS_SECRET": keys.secret_for("customer keys"),
         "VISITOR_TOKEN_SECRET": keys.visitor_token_secret,
         **variables,
     }

@@ -230,7 +230,7 @@ def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:
                 attachments=files,
             ),
         )
-    fields = {
+    fields: dict[str, Any] = {
         "contact_id": contact.id if contact else None,
         "channel": data.channel,
         "account": data.account,
@@ -247,6 +247,8 @@ def _record(draft: Draft, message: MessageIdentified, *, noise: bool) -> None:
         "status_seq": 0,
     }
     fields |= _of_mail(message, answers)
+    if blobs := _blobs(message):
+        fields["blobs"] = blobs
     draft.row(str(message.id), "message", draft.thread.seq, fields, at=data.sent_at)
 
 
@@ -261,6 +263,13 @@ def _files(message: MessageIdentified) -> tuple[Attachment, ...]:
         )
         for index, each in enumerate(message.personal.attachments)
     )
+
+
+def _blobs(message: MessageIdentified) -> list[str]:
+    """Return where the store has more of the message than is shown: erasure must find it."""
+    personal = message.personal
+    files = (each.blob for each in personal.attachments)
+    return sorted({blob.ref for blob in (personal.raw, personal.text_rest, *files) if blob is not None})
 
 
 def _of_mail(message: MessageIdentified, answers: UUID | None) -> dict[str, Any]:

@@ -245,6 +245,9 @@ class Thread:
         others = (known for known in self.ways if (known.channel, known.home) != place)
         return replace(self, ways=(*others, route))
 
+    erased: bool = False
+    """The Customer is erased: nothing joins the thread any more."""
+
     def standing(self, provider: str, account: str, address: str) -> Standing:
         """Return how the account stands with the address; a fresh one where nothing is known."""
         fresh = Standing(provider, account, address)

@@ -65,7 +65,7 @@ def attach(help_text: HelpText) -> Rule:
 
     def decide(draft: Draft, message: MessageIdentified, known: Known | None, inboxes: Inboxes) -> bool:
         step = message.data.call
-        if step is None and known is not None:
+        if draft.thread.erased or (step is None and known is not None):
             return False
         if message.data.inbox not in inboxes:
             raise UnknownInboxError
@@ -96,6 +96,8 @@ def _row_of(message: MessageIdentified) -> str:
 
 
 def _show_delivery(draft: Draft, status: MessageStatus, known: Known | None, _: Inboxes) -> bool:
+    if draft.thread.erased:
+        return False
     if known is None:
         raise UnknownMessageError
     if status.seq <= known.status_seq:

@@ -69,6 +69,13 @@ class Profile:
     """Who absorbed them."""
     merges: int = 0
     """How often they were absorbed, or that undone."""
+    erased: bool = False
+    """Only the id is left, and it is nobody's any more."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a Customer."""
+        return self.version > 0 and not self.erased
 
 
 @dataclass(frozen=True, slots=True)

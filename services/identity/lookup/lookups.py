@@ -113,6 +113,8 @@ class Lookups:
         """Take what is answered, as far as the system's word counts."""
         for _ in range(_MOST_TRIES):
             loaded = (await self._store.load([job.customer_id]))[job.customer_id]
+            if loaded.profile.erased:
+                return
             offered = data.identifiers(verified=any(each.verified for each in loaded.profile.identifiers))
             owners = await self._store.owners([key(each) for each in offered])
             new = await self._free(loaded.profile, offered, owners)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -162,6 +162,11 @@ class Hub:
         if delivery.offset >= self._ends.get(place, 0):
             self._on_heard(item)
         self._offer(item)
+
+    def forget(self, customers: Collection[str]) -> None:
+        """Forget what was shown of these Customers, who are erased."""
+        for ring in self.rings.values():
+            ring.forget(customers)
 
     def signal(self, delivery: Delivery) -> None:
         """Offer what only matters now: it has no place in the log that a stream could resume from."""

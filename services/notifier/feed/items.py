@@ -63,6 +63,7 @@ class Item:
     data: str
     inboxes: tuple[str, ...] = ()
     agent: str | None = None
+    customer: str | None = None
     visitors: tuple[str, ...] = ()
     visitor_data: str | None = None
     heard: tuple[Channel, datetime] | None = None
@@ -94,6 +95,7 @@ def item_of(delivery: Delivery, chats: Chats) -> Item:
         _json({**data, **words, **common}),
         inboxes=() if decision else _inboxes(message),
         agent=data.get("agent") if decision else None,
+        customer=message.home or message.customer_id,
         visitors=visitors,
         visitor_data=_json({**_visible(data), **words, **common}) if visitors else None,
         heard=_heard(message),

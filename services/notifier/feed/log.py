@@ -6,13 +6,14 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import ValidationError
 
 from schemas.topics import TOPICS, Topic
 from services.chassis.broker import Subscription
-from services.chassis.deadletters.letter import meant_for
+from services.chassis.deadletters.letter import Record, meant_for
 from services.chassis.delivery import Delivery
+from services.chassis.sealing import Seals, Unopened
 from services.chassis.settings import Settings
 from services.notifier.feed.positions import FEED_TOPICS, Position
 
@@ -30,6 +31,7 @@ class Log:
 
     settings: Settings
     topics: Sequence[Topic] = FEED_TOPICS
+    seals: Seals | None = None
 
     async def bounds(self) -> dict[Position, Range]:
         """Return the first offset that is there, and the next to be written, of every partition."""
@@ -54,7 +56,7 @@ class Log:
             firsts = await kafka.beginning_offsets([TopicPartition(*place) for place in ranges])
             if any(firsts[TopicPartition(*place)] > first for place, (first, _) in ranges.items()):
                 return False
-            async with aclosing(_follow(kafka, ranges, 2000)) as chunks:
+            async with aclosing(_follow(kafka, ranges, 2000, self.seals)) as chunks:
                 async for chunk, _ in chunks:
                     for delivery in chunk:
                         receive(delivery)
@@ -67,7 +69,7 @@ class Log:
         """
         async with (
             self._connected("notifier-replay") as kafka,
-            aclosing(_follow(kafka, ranges, records)) as chunks,
+            aclosing(_follow(kafka, ranges, records, self.seals)) as chunks,
         ):
             async for chunk in chunks:
                 yield chunk
@@ -92,7 +94,7 @@ class Log:
 
 
 async def _follow(
-    kafka: AIOKafkaConsumer, ranges: Mapping[Position, Range], records: int
+    kafka: AIOKafkaConsumer, ranges: Mapping[Position, Range], records: int, seals: Seals | None
 ) -> AsyncGenerator[Chunk, None]:
     """Yield what is polled until every partition is at the end of its range, and where each is."""
     ends = {TopicPartition(*place): end for place, (first, end) in ranges.items() if first < end}
@@ -102,13 +104,13 @@ async def _follow(
         kafka.seek(tp, places[tp.topic, tp.partition])
     while ends:
         polled = await kafka.getmany(*ends, timeout_ms=100, max_records=records)
-        chunk = [
-            delivery
+        wanted = [
+            record
             for tp, of_partition in polled.items()
             for record in of_partition
             if record.offset < ends[tp] and meant_for(record, None)
-            if (delivery := _decoded(record)) is not None
         ]
+        chunk = await _decoded(wanted, seals)
         for tp in list(ends):
             place = await kafka.position(tp)
             places[tp.topic, tp.partition] = min(place, ends[tp])
@@ -118,9 +120,18 @@ async def _follow(
         yield chunk, dict(places)
 
 
-def _decoded(record: "ConsumerRecord[bytes, bytes]") -> Delivery | None:
-    try:
-        message = _TOPICS[record.topic].adapter.validate_json(record.value or b"")
-    except (ValidationError, ValueError):
-        return None
-    return Delivery(record.topic, record.partition, record.offset, message)
+async def _decoded(records: Sequence[Record], seals: Seals | None) -> list[Delivery]:
+    """Return what can be read of the records; what is of erased Customers is passed over."""
+    values: Sequence[bytes | Unopened] = [record.value or b"" for record in records]
+    if seals is not None:
+        values = await seals.open([(record.topic, record.value or b"") for record in records])
+    chunk = []
+    for record, value in zip(records, values, strict=True):
+        if isinstance(value, Unopened):
+            continue
+        try:
+            message = _TOPICS[record.topic].adapter.validate_json(value)
+        except (ValidationError, ValueError):
+            continue
+        chunk.append(Delivery(record.topic, record.partition, record.offset, message))
+    return chunk

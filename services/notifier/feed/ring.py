@@ -1,6 +1,7 @@
 """The latest items of one partition, from which most streams resume."""
 
 from collections import deque
+from collections.abc import Collection
 
 from services.notifier.feed.items import Item
 
@@ -23,6 +24,11 @@ class Ring:
             oldest = self._items.popleft()
             self._held -= oldest.size
             self.start = oldest.offset + 1
+
+    def forget(self, customers: Collection[str]) -> None:
+        """Drop what is about these Customers; the ring counts as complete without it."""
+        self._items = deque(item for item in self._items if item.customer not in customers)
+        self._held = sum(item.size for item in self._items)
 
     def between(self, first: int, end: int) -> list[Item]:
         """Return the items with `first` <= offset < `end`, as far as they are held."""

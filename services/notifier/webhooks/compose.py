@@ -15,6 +15,7 @@ from services.chassis.idempotency import Commands as Once
 from services.chassis.loops import every
 from services.chassis.mongo import Database
 from services.chassis.outside import rules_of
+from services.chassis.sealing import Seals
 from services.notifier import metrics
 from services.notifier.feed.log import Log
 from services.notifier.settings import NotifierSettings
@@ -73,6 +74,7 @@ def webhooks(
     publisher: Publisher,
     client: httpx.AsyncClient,
     clock: Clock,
+    seals: Seals | None = None,
 ) -> Webhooks:
     """Return the parts; `client` calls endpoints, and nothing in our network."""
     endpoints = Endpoints(database, publisher, clock)
@@ -103,7 +105,7 @@ def webhooks(
         posts,
         Intake(endpoints, posts, most_bytes, wake, clock),
         posting,
-        Readings(endpoints, posts, Log(settings, catalogue.TOPICS), most_bytes, wake, clock),
+        Readings(endpoints, posts, Log(settings, catalogue.TOPICS, seals), most_bytes, wake, clock),
         Parts(commands, Once(database, clock), clock),
     )
 

@@ -5,7 +5,7 @@ backlog. What is finished has `settle` until the next one of its lane is head. F
 days, for the list of deliveries, and so that a log that is read again is not sent again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from pymongo import ASCENDING, ReturnDocument, UpdateMany, UpdateOne
@@ -191,6 +191,13 @@ class Posts:
         if anew:
             update = {"$set": {**update["$set"], "attempts": 0}, "$unset": {"first_at": ""}}
         await self.collection.update_many({"endpoint": endpoint, "head": True, "state": _WAITING}, update)
+
+    async def erase(self, customers: Collection[str], kept: str) -> None:
+        """Forget what was told, or is to be, of these Customers, but for events of the type `kept`."""
+        theirs = {"customer_id": {"$in": list(customers)}, "type": {"$ne": kept}}
+        lanes = await self.collection.distinct("lane", theirs)
+        await self.collection.delete_many(theirs)
+        await self.promote(lanes)
 
     async def purge(self, endpoint: str) -> None:
         """Forget all posts of an endpoint that is no more."""

@@ -31,8 +31,8 @@ MESSAGES = 12
 
 
 class DiesAfterDecoding(Stage):
-    def _decode(self, record: Any) -> Any:
-        super()._decode(record)
+    def _decode(self, record: Any, value: Any) -> Any:
+        super()._decode(record, value)
         raise Crash
 
 

@@ -15,6 +15,7 @@ from services.chassis.broker import KafkaPublisher, Outgoing
 from services.chassis.topics import create_topics
 from services.identity.app import build_app
 from services.identity.settings import IdentitySettings
+from tests.system.topics import readable
 from tests.unit.identity.messages import PHONE, shown
 
 
@@ -32,7 +33,10 @@ async def identified(bootstrap: str, ids: set[UUID]) -> list[MessageIdentified]:
         async with asyncio.timeout(20):
             while {message.id for message in found} < ids:
                 for records in (await consumer.getmany(timeout_ms=200)).values():
-                    decoded = [MessageIdentified.model_validate_json(record.value) for record in records]
+                    decoded = [
+                        MESSAGES_IDENTIFIED.adapter.validate_json(readable(MESSAGES_IDENTIFIED, record.value))
+                        for record in records
+                    ]
                     found += [message for message in decoded if message.id in ids]
     finally:
         await consumer.stop()

@@ -23,7 +23,7 @@ def test_a_record_that_cannot_be_read_or_shown_does_not_end_the_feed() -> None:
     tp = TopicPartition(MESSAGES_DELIVERY.name, 0)
     values = [record("k", 0).value, record("k", 1).value, b"{", None, record("k", 4).value]
     for offset, value in enumerate(values):
-        tail._take(tp, consumed(tp.topic, offset, value=value))  # noqa: SLF001  (one record, as the loop takes it)
+        tail._take(tp, consumed(tp.topic, offset, value=value), value or b"")  # noqa: SLF001  (one record, as the loop takes it)
     assert shown == [0, 4]
     assert tail.positions == {(MESSAGES_DELIVERY.name, 0): 5}
 
@@ -33,6 +33,6 @@ def test_a_record_published_again_for_one_group_is_not_shown_again() -> None:
     tail = Tail(Settings(), "test", [MESSAGES_DELIVERY], lambda delivery: shown.append(delivery.offset))
     tp = TopicPartition(MESSAGES_DELIVERY.name, 0)
     again = consumed(tp.topic, 7, value=record("k", 0).value, headers=[(FOR_GROUP, b"notifier")])
-    tail._take(tp, again)  # noqa: SLF001  (as above)
+    tail._take(tp, again, again.value)  # noqa: SLF001  (as above)
     assert shown == []
     assert tail.positions == {(MESSAGES_DELIVERY.name, 0): 8}

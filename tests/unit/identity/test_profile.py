@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from schemas.common import Identifier, IdentifierKind
-from services.chassis.broker import MAX_RECORD_BYTES
+from services.chassis.broker import MOST_UNSEALED_BYTES
 from services.identity.domain.profile import (
     KEPT_COMMANDS,
     LONGEST_NAME,
@@ -115,7 +115,7 @@ def test_the_largest_customer_fits_in_a_record() -> None:
     made = change(NEW, profile, CAUSE, NOW)
     assert made is not None
     assert len(made.event.personal.name or "") == LONGEST_NAME
-    assert len(made.event.json_bytes()) < MAX_RECORD_BYTES
+    assert len(made.event.json_bytes()) < MOST_UNSEALED_BYTES
 
 
 def test_the_oldest_chat_sessions_make_room_for_new_identifiers() -> None:
