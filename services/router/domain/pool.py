@@ -18,8 +18,8 @@ from services.router.domain.room import Hand
 from services.router.domain.state import Agent, Offer, PoolState, Request, Slot, Standing
 
 TimerKind = Literal["forget", "heartbeat", "offer", "wake"]
-_SMOOTHING = 0.1
-"""Weight of the newest handling time."""
+_SMOOTHING = 0.02
+"""Least weight of the newest handling time; of the first ones each counts alike."""
 
 
 class Timer(NamedTuple):
@@ -245,7 +245,10 @@ class Pool:
         seconds = (self.now - slot.granted_at).total_seconds()
         name = slot.need.classes[0]
         times = self.state.handling.setdefault(slot.need.inbox, {})
-        times[name] = times.get(name, seconds) * (1 - _SMOOTHING) + seconds * _SMOOTHING
+        counts = self.state.handled.setdefault(slot.need.inbox, {})
+        counts[name] = counts.get(name, 0) + 1
+        weight = max(1 / counts[name], _SMOOTHING)
+        times[name] = times.get(name, seconds) * (1 - weight) + seconds * weight
         self.touched.handling.add((slot.need.inbox, name))
 
     # --- indexes --------------------------------------------------------------------------------

@@ -169,3 +169,5 @@ class PoolState:
     standings: dict[str, Standing] = field(default_factory=dict)
     handling: dict[str, dict[ChannelClass, float]] = field(default_factory=dict)
     """By Inbox and class: smoothed seconds a Conversation stays with an Agent."""
+    handled: dict[str, dict[ChannelClass, int]] = field(default_factory=dict)
+    """By Inbox and class: from how many Conversations that is."""
