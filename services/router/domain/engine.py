@@ -41,8 +41,15 @@ class TakeOver:
     policy: Policy
 
 
-Input = Envelope | Tick | TakeOver
-"""What a pool is stepped with: a command of `routing.commands`, or one of the two above."""
+@dataclass(frozen=True, slots=True)
+class NewPolicy:
+    """The file of policies has changed: the pool goes on under this one."""
+
+    policy: Policy
+
+
+Input = Envelope | Tick | TakeOver | NewPolicy
+"""What a pool is stepped with: a command of `routing.commands`, or one of the three above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,8 @@ def step(pool: Pool, given: Input, now: datetime) -> Step:
         _tick(pool)
     elif isinstance(given, TakeOver):
         _take_over(pool, given.policy)
+    elif isinstance(given, NewPolicy):
+        pool.state.policy = given.policy
     else:
         reply = _RULES[type(given)](pool, given)
     settle(pool)

@@ -99,7 +99,7 @@ def bestow(pool: Pool, standing: Standing, request: Request, choice: Choice, rea
     offer = Offer(
         id=derive("routing.offer", pool.state.pool, pool.state.decided + 1),
         agent=choice.agent.id,
-        expires_at=pool.after(pool.state.policy.offer_seconds),
+        expires_at=pool.after(pool.state.policy.of(request.need.inbox).rings(request.need.classes[0])),
         reason="pull" if reason == "pull" else "push",
         explanation=choice.explanation,
     )

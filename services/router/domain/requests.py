@@ -38,7 +38,7 @@ def on_request(pool: Pool, command: RoutingRequest) -> None:
         until = pool.after(pool.state.policy.ask_again_seconds)
         request.rejected[data.avoid_agent] = until
         pool.remind(until, "wake", standing.conversation_id)
-    seconds = pool.state.policy.preferred_grace_seconds
+    seconds = pool.state.policy.of(need.inbox).preferred_grace_seconds
     if need.preferred and seconds > 0:
         request.grace_until = pool.after(seconds)
         pool.remind(request.grace_until, "wake", standing.conversation_id)

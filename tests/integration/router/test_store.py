@@ -24,7 +24,7 @@ class Replica:
             store=store,
             publisher=FakePublisher(world, Trouble()),
             observer=self.observer,
-            policy=Policy(),
+            policy_of=lambda _: Policy(),
             clock=lambda: START,
             owner="test",
             snapshot_every=2,
