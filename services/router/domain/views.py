@@ -74,6 +74,8 @@ def _waiting(standing: Standing, request: Request) -> dict[str, Any]:
         "inbox": request.need.inbox,
         "channel": _name(request.need.channel),
         "channel_class": str(request.need.classes[0]),
+        "classes": [str(name) for name in request.need.classes],
+        "skills": [{"name": name, "level": level} for name, level in request.need.skills],
         "agent": offer.agent if offer else None,
         "priority": request.need.priority,
         "requested_at": request.need.requested_at,

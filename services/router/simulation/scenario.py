@@ -154,10 +154,14 @@ class Scenario(_Part):
             twice = {name for name in names if names.count(name) > 1}
             if twice:
                 raise ValueError(f"{part}: {min(twice)} is there twice")
-        served = {(inbox, channel) for team in self.teams for inbox in team.inboxes for channel in team.channels}
+        served = {
+            (inbox, channel) for team in self.teams for inbox in team.inboxes for channel in team.channels
+        }
         for each in self.arrivals:
             if (each.inbox, each.channel) not in served:
-                raise ValueError(f"arrivals: {each.name}: no team serves {each.channel} in Inbox {each.inbox}")
+                raise ValueError(
+                    f"arrivals: {each.name}: no team serves {each.channel} in Inbox {each.inbox}"
+                )
         return self
 
 
