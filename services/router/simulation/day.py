@@ -5,7 +5,7 @@ The engine is stepped as the router steps it: one command at a time at its momen
 grid of half seconds whenever something is due.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
@@ -31,12 +31,14 @@ from schemas.routing import (
     RoutingWiden,
     WidenData,
 )
+from services.router.domain import snapshot
 from services.router.domain.engine import Input, TakeOver, Tick, step
 from services.router.domain.policy import Policy
 from services.router.domain.pool import Pool
+from services.router.domain.state import PoolState
 from services.router.domain.waits import Foresight
 from services.router.simulation.measures import Measures
-from services.router.simulation.stays import Deed, Live, Script, Stay
+from services.router.simulation.stays import Deed, Live, Opening, Script, Stay
 
 TICK = timedelta(seconds=0.5)
 _SAMPLE = timedelta(minutes=5)
@@ -45,9 +47,11 @@ _SAMPLE = timedelta(minutes=5)
 class Day:
     """One script under one policy. Played once."""
 
-    def __init__(self, script: Script, policy: Policy, pool: Pool, opening: Sequence[Live] = ()) -> None:
-        self.pool, self.measures = pool, Measures(script.start, script.end)
-        self._script, self._foresight = script, Foresight(pool)
+    def __init__(self, script: Script, policy: Policy) -> None:
+        initial = script.initial
+        self.pool = snapshot.load(dict(initial)) if initial else Pool(PoolState(script.pool))
+        self.measures = Measures(script.start, script.end)
+        self._script, self._foresight = script, Foresight(self.pool)
         self._now = script.start
         self._next_tick = script.start + TICK
         self._events: list[tuple[datetime, int, Callable[[Any], None], Any]] = []
@@ -61,17 +65,24 @@ class Day:
             RoutingUnassigned: self._unassigned,
             AgentChanged: self._agent_changed,
         }
-        self._step(TakeOver(policy))
-        for live in opening:
-            self._open(live)
         for stay in reversed(script.stays):
             self._after.setdefault(stay.need.conversation_id, []).append(stay)
+        self._begin(policy)
+
+    def _begin(self, policy: Policy) -> None:
+        script = self._script
+        self.measures.loads(self.pool, self.pool.state.agents, script.start)
+        for opening in script.opening:
+            self._open(opening)
         for conversation_id in dict.fromkeys(stay.need.conversation_id for stay in script.stays):
             if conversation_id not in self._live:
                 self._begin_next(conversation_id)
         for deed in script.deeds:
             self._at(deed.at, self._do, deed)
+        for at, agent in script.seen:
+            self._at(at, self._come_back, agent)
         self._at(script.start, self._sample, None)
+        self._step(TakeOver(policy))
 
     def play(self) -> Measures:
         """Play until the script's end, and return what was measured."""
@@ -123,16 +134,24 @@ class Day:
 
     # --- a Conversation -------------------------------------------------------------------------
 
-    def _open(self, live: Live) -> None:
+    def _open(self, opening: Opening) -> None:
         """Go on with what the pool held at the start."""
-        conversation_id = live.stay.need.conversation_id
+        stay = opening.stay
+        conversation_id = stay.need.conversation_id
+        standing = self.pool.state.standings[conversation_id]
+        held = opening.agent is not None
+        live = Live(stay, standing.epoch, opening.asked_at, stay.handling_seconds, opening.agent, served=held)
         self._live[conversation_id] = live
-        self._epochs[conversation_id] = self.pool.state.standings[conversation_id].epoch
-        if live.agent is not None:
+        self._epochs[conversation_id] = standing.epoch
+        self._change_later(live)
+        if held:
+            live.since = self._now
             self._at(self._later(live.remaining), self._finish, (live, live.grants))
-        else:
-            self.measures.asked(live.stay)
-            self._lose_patience_later(live)
+            return
+        self.measures.asked(stay)
+        self._lose_patience_later(live)
+        if standing.request and standing.request.offer:
+            self._be_answered(live, standing.request.offer.agent, standing.request.offer.id)
 
     def _begin_next(self, conversation_id: str, *, ended: bool = False) -> None:
         waiting = self._after.get(conversation_id)
@@ -148,20 +167,22 @@ class Day:
         self.measures.asked(stay)
         self._request(live, stay.need)
         self._lose_patience_later(live)
-        for seconds, change in stay.changes:
-            self._at(self._later(seconds), self._change, (live, change))
+        self._change_later(live)
 
     def _request(self, live: Live, need: RequestData) -> None:
         conversation_id = need.conversation_id
         live.epoch = self._epochs.get(conversation_id, 0) + 1
         self._epochs[conversation_id] = live.epoch
-        data = need.model_copy(
-            update={"pool": self._script.pool, "epoch": live.epoch, "requested_at": live.asked_at}
-        )
+        late = live.asked_at - live.stay.at
+        data = need.model_copy(update={"epoch": live.epoch, "requested_at": need.requested_at + late})
         self._step(RoutingRequest(**self._command(), data=data))
         standing = self.pool.state.standings[conversation_id]
         if standing.request and not standing.request.offer and live.offers == 0:
             self.measures.expected(live, self._now, self._foresight.of(standing))
+
+    def _change_later(self, live: Live) -> None:
+        for seconds, change in live.stay.changes:
+            self._at(self._later(seconds), self._change, (live, change))
 
     def _change(self, given: tuple[Live, Any]) -> None:
         live, change = given
@@ -220,15 +241,14 @@ class Day:
 
     def _offered(self, decision: RoutingOffered) -> None:
         data = decision.data
-        live = self._live[data.conversation_id]
-        answer = self._script.answering(live.stay, live.offers, data.agent)
+        self._be_answered(self._live[data.conversation_id], data.agent, data.offer_id)
+
+    def _be_answered(self, live: Live, agent: str, offer_id: UUID) -> None:
+        answer = self._script.answering(live.stay, live.offers, agent)
         live.offers += 1
         if answer.kind != "none":
-            self._at(
-                self._later(answer.after_seconds),
-                self._answer,
-                (OfferAccept if answer.kind == "accept" else OfferReject, data.agent, data.offer_id),
-            )
+            command = OfferAccept if answer.kind == "accept" else OfferReject
+            self._at(self._later(answer.after_seconds), self._answer, (command, agent, offer_id))
 
     def _answer(self, given: tuple[type[OfferAccept] | type[OfferReject], str, UUID]) -> None:
         command, agent, offer_id = given

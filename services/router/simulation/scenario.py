@@ -46,7 +46,7 @@ class _Part(BaseModel):
 
 
 class Spread(_Part):
-    """A lognormal time: half of all last less than the median, two thirds lie within a factor e^sigma of it."""
+    """A lognormal time: half of all are below the median, two thirds within a factor e^sigma of it."""
 
     median_seconds: Seconds
     sigma: float = Field(0.6, ge=0, le=3)
@@ -107,7 +107,7 @@ class Team(_Part):
     skills: dict[SkillName, Level] = Field(default_factory=dict)
     skilled: Share = 1.0
     """Share of the team that has the skills."""
-    capacity: CapacityInput = Field(default_factory=lambda: CapacityInput())
+    capacity: CapacityInput = Field(default_factory=CapacityInput)
     auto_accept: dict[ChannelClass, bool] = Field(default_factory=dict)
     voice_alone: bool = True
     shifts: tuple[Shift, ...] = Field(min_length=1)

@@ -1,9 +1,9 @@
 """What a day is made of: Conversations that need an Agent, how Agents answer, and what Agents do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from schemas.common import ChannelClass
 from schemas.envelope import Envelope
@@ -33,7 +33,7 @@ class Stay:
     answers: tuple[Answer, ...] = ()
     """Known answers to its offers, in order."""
     changes: tuple[tuple[float, RequestData | ChannelClass], ...] = ()
-    """Seconds after it asked, and what it asks for from then on while it waits, or the class that joins it."""
+    """Seconds after it asked, and what it asks for from then on while it waits, or which class joins it."""
     follows: bool = False
     """It takes the place of the Conversation's former stay as soon as that ends, whenever that is."""
 
@@ -73,6 +73,17 @@ Answering = Callable[[Stay, int, str], Answer]
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """What the pool holds when the day begins."""
+
+    stay: Stay
+    """Its `handling_seconds` count from the day's start."""
+    asked_at: datetime
+    agent: str | None
+    """Who has it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """A whole day, to be played under any policy."""
 
@@ -85,3 +96,8 @@ class Script:
     answering: Answering
     back_after_seconds: float | None = None
     """An Agent who became away by unanswered offers is back after so long; None: by a Deed only."""
+    opening: tuple[Opening, ...] = ()
+    initial: Mapping[str, Any] | None = None
+    """The pool when the day begins, as `snapshot.dump` has it; None: an empty one."""
+    seen: tuple[tuple[datetime, str], ...] = ()
+    """When an Agent did something that shows them to be there."""
