@@ -59,12 +59,7 @@ def handling_view(pool: Pool, inbox: str, name: ChannelClass) -> dict[str, Any]:
 
 def depths(pool: Pool) -> dict[tuple[str, ChannelClass], int]:
     """Return how many Conversations are in line, by Inbox and class; offers are not in line."""
-    found: dict[tuple[str, ChannelClass], int] = {}
-    for inbox in pool.queues.inboxes():
-        for line, places in pool.queues.lines(inbox):
-            queue = (inbox, line.classes[0])
-            found[queue] = found.get(queue, 0) + len(places)
-    return found
+    return +pool.depths
 
 
 def _waiting(standing: Standing, request: Request) -> dict[str, Any]:
