@@ -16,6 +16,7 @@ from services.router.domain.state import RANK, Agent, classes
 from services.router.domain.waits import (
     HANDLING_SECONDS,
     Ahead,
+    Inboxes,
     Room,
     expected_wait,
     longest,
@@ -23,7 +24,7 @@ from services.router.domain.waits import (
     shared_room,
 )
 
-_PLACE = ("urgency", "due_at", "behind", "requested_at", "arrival")
+_PLACE = ("rank", "urgency", "due_at", "behind", "requested_at", "arrival")
 _UNASSIGNED = ("queued", "offered")
 
 
@@ -95,18 +96,15 @@ class ReadModels:
 
     async def expected_wait(self, row: Document) -> float | None:
         """Return the expected wait of a waiting request in seconds; None while nobody could serve it."""
-        kind = ChannelClass(row["channel_class"])
-        earlier = [str(name) for name in ChannelClass if RANK[name] < RANK[kind]]
-        same = [{"channel_class": str(kind), **each} for each in _before(row)]
-        ahead = {"state": "queued", "$or": [{"channel_class": {"$in": earlier}}, *same]}
-        foreseen = await self._foreseen({"pool": row["pool"], **ahead}, {"pool": row["pool"]})
-        return foreseen.wait(row["inbox"], _line(row))
+        pool = {"pool": row["pool"]}
+        foreseen = await self._foreseen({**pool, "state": "queued", "$or": _before(row)}, pool)
+        return foreseen.wait(_inboxes(row), _line(row))
 
     async def _foreseen(self, ahead: Document, pool: Document) -> "Foreseen":
         """Return what expected waits follow from: these requests, and the Agents who are there."""
-        fields = ("inbox", "channel", "channel_class", "classes", "skills")
+        fields = ("inbox", "inboxes", "channel", "channel_class", "classes", "skills")
         lines = [
-            (row["_id"]["inbox"], _line(row["_id"]), row["waiting"])
+            (_inboxes(row["_id"]), _line(row["_id"]), row["waiting"])
             async for row in await self._requests.aggregate(
                 [
                     {"$match": ahead},
@@ -127,52 +125,61 @@ class Foreseen:
 
     def __init__(
         self,
-        ahead: Sequence[tuple[str, Line, int]],
+        ahead: Sequence[tuple[Inboxes, Line, int]],
         there: Sequence[tuple[Agent, Mapping[str, int]]],
         times: Mapping[tuple[str, ChannelClass], float],
     ) -> None:
         self._ahead, self._there, self._times = ahead, there, times
-        self._rooms: dict[tuple[str, Line], Room] = {}
+        self._rooms: dict[tuple[Inboxes, Line], Room] = {}
 
-    def wait(self, inbox: str, own: Line) -> float | None:
+    def wait(self, inboxes: Inboxes, own: Line) -> float | None:
         """Return the seconds one of this line waits behind all that are ahead of it and share its Agents."""
-        room = self._room(inbox, own)
+        room = self._room(inboxes, own)
         ahead = [each for each in self._ahead if RANK[each[1].classes[0]] <= RANK[own.classes[0]]]
         expected = expected_wait(
-            self._handling(inbox, own),
+            self._handling(inboxes, own),
             sum(room.values()),
             [
-                Ahead(count * self._handling(name, other), sum(theirs.values()), shared_room(room, theirs))
-                for name, other, count in longest(ahead, inbox, own)
-                for theirs in (self._room(name, other),)
+                Ahead(count * self._handling(where, other), sum(theirs.values()), shared_room(room, theirs))
+                for where, other, count in longest(ahead, inboxes, own)
+                for theirs in (self._room(where, other),)
             ],
         )
         return None if expected is None else round(expected, 1)
 
-    def free(self, inbox: str, own: Line) -> int:
+    def free(self, inboxes: Inboxes, own: Line) -> int:
         """Return how many Agents could take one of this line now."""
-        room = self._room(inbox, own)
+        room = self._room(inboxes, own)
         return sum(_has_room(agent, load, own.classes[0]) for agent, load in self._there if agent.id in room)
 
-    def _handling(self, inbox: str, where: Line) -> float:
-        return self._times.get((inbox, where.classes[0]), HANDLING_SECONDS)
+    def _handling(self, inboxes: Inboxes, where: Line) -> float:
+        return self._times.get((inboxes[0], where.classes[0]), HANDLING_SECONDS)
 
-    def _room(self, inbox: str, where: Line) -> Room:
-        key = (inbox, where)
+    def _room(self, inboxes: Inboxes, where: Line) -> Room:
+        key = (inboxes, where)
         if key not in self._rooms:
-            fit = (agent for agent, _ in self._there if inbox in agent.inboxes and not unfit(agent, where))
+            fit = (
+                agent
+                for agent, _ in self._there
+                if not unfit(agent, where) and any(inbox in agent.inboxes for inbox in inboxes)
+            )
             self._rooms[key] = room_of(fit, where.classes[0])
         return self._rooms[key]
 
 
 def _before(row: Document) -> list[Document]:
-    """Return the conditions, one of which a request of the same class meets that is served before."""
+    """Return the conditions, one of which a request meets that is served before."""
     before: list[Document] = []
     equal: Document = {}
+    place = {"rank": RANK[ChannelClass(row["channel_class"])], **row["place"]}
     for key in _PLACE:
-        before.append({**equal, f"place.{key}": {"$lt": row["place"][key]}})
-        equal[f"place.{key}"] = row["place"][key]
+        before.append({**equal, f"place.{key}": {"$lt": place[key]}})
+        equal[f"place.{key}"] = place[key]
     return before
+
+
+def _inboxes(row: Mapping[str, Any]) -> Inboxes:
+    return tuple(row.get("inboxes") or (row["inbox"],))
 
 
 def _line(row: Mapping[str, Any]) -> Line:
@@ -210,13 +217,13 @@ def _queue(
     inbox: Inbox, kind: ChannelClass, waiting: Mapping[str, Any], foreseen: Foreseen, now: datetime
 ) -> dict[str, Any]:
     depth, any_of_class = waiting.get("depth", 0), Line(None, (kind,), ())
-    free = foreseen.free(inbox.name, any_of_class)
+    free = foreseen.free((inbox.name,), any_of_class)
     oldest = max((now - waiting["oldest"]).total_seconds(), 0.0) if waiting else 0.0
     return {
         "inbox": inbox.name,
         "channel_class": str(kind),
         "depth": depth,
         "oldest_seconds": round(oldest, 3),
-        "expected_wait_seconds": 0.0 if free and not depth else foreseen.wait(inbox.name, any_of_class),
+        "expected_wait_seconds": 0.0 if free and not depth else foreseen.wait((inbox.name,), any_of_class),
         "agents_available": free,
     }

@@ -37,6 +37,10 @@ Room = Mapping[str, int]
 """Agent -> Conversations of one class they can have at a time."""
 
 
+Inboxes = tuple[str, ...]
+"""The Inbox of a request, and those it was widened to."""
+
+
 class Ahead(NamedTuple):
     """A line of which some are served before."""
 
@@ -78,21 +82,27 @@ def shared_room(own: Room, other: Room) -> int:
     return sum(count for agent, count in own.items() if agent in other)
 
 
-def longest(lines: Sequence[tuple[str, Line, int]], inbox: str, own: Line) -> list[tuple[str, Line, int]]:
-    """Return (Inbox, line, how many) with all but the longest of other needs put into one without skills."""
-    others = sorted((each for each in lines if each[:2] != (inbox, own)), key=lambda each: -each[2])
-    kept = [*others[:MOST_LINES], *(each for each in lines if each[:2] == (inbox, own))]
+def longest(
+    lines: Sequence[tuple[Inboxes, Line, int]], inboxes: Inboxes, own: Line
+) -> list[tuple[Inboxes, Line, int]]:
+    """Return (Inboxes, line, how many) with all but the longest of other needs put into one without skills."""
+    same = [each for each in lines if each[:2] == (inboxes, own)]
+    others = sorted((each for each in lines if each[:2] != (inboxes, own)), key=lambda each: -each[2])
     rest = sum(each[2] for each in others[MOST_LINES:])
-    return [*kept, (inbox, own._replace(skills=()), rest)] if rest else kept
+    shortened = [(inboxes, own._replace(skills=()), rest)] if rest else []
+    return [*same, *others[:MOST_LINES], *shortened]
 
 
 class Foresight:
-    """Expected waits in a pool. Who can serve a line is looked up again after 15 s of the pool's time."""
+    """Expected waits in a pool. Who can serve a line is looked up again after 15 s of the pool's time.
+
+    What was widened stands in a line of each of its Inboxes, and counts in each.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._rooms: dict[tuple[str, Line], Room] = {}
-        self._shared: dict[tuple[str, Line, str, Line], int] = {}
+        self._rooms: dict[tuple[Inboxes, Line], Room] = {}
+        self._shared: dict[tuple[Inboxes, Line, Inboxes, Line], int] = {}
         self._since: datetime | None = None
 
     def of(self, standing: Standing) -> float | None:
@@ -101,47 +111,45 @@ class Foresight:
         if request is None or request.offer:
             return None
         self._forget_old()
-        inbox, own = request.need.inbox, line(request.need)
-        room = sum(self._room(inbox, own).values())
+        inboxes, own = request.inboxes, line(request)
+        room = self._room(inboxes, own)
         if not room:
             return None
         where = place(standing.conversation_id, request)
-        ahead = [
-            (name, other, count)
-            for name in self._inboxes(inbox, own)
+        ahead: list[tuple[Inboxes, Line, int]] = [
+            ((name,), other, count)
+            for name in self._reached(room)
             for other, places in self._pool.queues.lines(name)
             if (count := places.bisect_left(where))
         ]
         return expected_wait(
-            self._handling(inbox, own),
-            room,
-            [self._ahead(inbox, own, *each) for each in longest(ahead, inbox, own)],
+            self._handling(inboxes, own),
+            sum(room.values()),
+            [self._ahead(inboxes, own, *each) for each in longest(ahead, inboxes, own)],
         )
 
-    def _ahead(self, inbox: str, own: Line, name: str, other: Line, count: int) -> Ahead:
-        key = (inbox, own, name, other)
-        mine, theirs = self._room(inbox, own), self._room(name, other)
+    def _ahead(self, inboxes: Inboxes, own: Line, others: Inboxes, other: Line, count: int) -> Ahead:
+        key = (inboxes, own, others, other)
+        mine, theirs = self._room(inboxes, own), self._room(others, other)
         shared = self._shared.get(key)
         if shared is None:
             shared = self._shared[key] = shared_room(mine, theirs)
-        return Ahead(count * self._handling(name, other), sum(theirs.values()), shared)
+        return Ahead(count * self._handling(others, other), sum(theirs.values()), shared)
 
-    def _handling(self, inbox: str, where: Line) -> float:
-        return self._pool.state.handling.get(inbox, {}).get(where.classes[0], HANDLING_SECONDS)
+    def _handling(self, inboxes: Inboxes, where: Line) -> float:
+        return self._pool.state.handling.get(inboxes[0], {}).get(where.classes[0], HANDLING_SECONDS)
 
-    def _room(self, inbox: str, where: Line) -> Room:
-        room = self._rooms.get((inbox, where))
+    def _room(self, inboxes: Inboxes, where: Line) -> Room:
+        room = self._rooms.get((inboxes, where))
         if room is None:
             agents = self._pool.state.agents
-            crew = self._pool.crews.of(inbox, where)
-            room = self._rooms[inbox, where] = room_of(
-                (agents[each] for each in crew.ranks), where.classes[0]
-            )
+            fit = {each for inbox in inboxes for each in self._pool.crews.of(inbox, where).ranks}
+            room = self._rooms[inboxes, where] = room_of((agents[each] for each in fit), where.classes[0])
         return room
 
-    def _inboxes(self, inbox: str, own: Line) -> set[str]:
+    def _reached(self, room: Room) -> list[str]:
         agents = self._pool.state.agents
-        return {name for each in self._room(inbox, own) if each in agents for name in agents[each].inboxes}
+        return sorted({name for each in room if each in agents for name in agents[each].inboxes})
 
     def _forget_old(self) -> None:
         now = self._pool.state.at

@@ -16,7 +16,6 @@ from schemas.envelope import Envelope
 from schemas.routing import (
     AgentAvailability,
     AgentChanged,
-    AgentCommandData,
     AvailabilityData,
     OfferAccept,
     OfferAnswerData,
