@@ -1,4 +1,7 @@
-"""What GET routes show, read from the router's read models on any replica. Expected wait: `domain/waits.py`."""
+"""What GET routes show, read from the router's read models on any replica.
+
+Expected wait: the formula of `domain/waits.py`.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime

@@ -85,7 +85,7 @@ def shared_room(own: Room, other: Room) -> int:
 def longest(
     lines: Sequence[tuple[Inboxes, Line, int]], inboxes: Inboxes, own: Line
 ) -> list[tuple[Inboxes, Line, int]]:
-    """Return (Inboxes, line, how many) with all but the longest of other needs put into one without skills."""
+    """Return (Inboxes, line, how many), with all but the longest of others put into one without skills."""
     same = [each for each in lines if each[:2] == (inboxes, own)]
     others = sorted((each for each in lines if each[:2] != (inboxes, own)), key=lambda each: -each[2])
     rest = sum(each[2] for each in others[MOST_LINES:])

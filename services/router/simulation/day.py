@@ -1,5 +1,4 @@
-"""Playing a day: events in the order of simulated time, each a command to the engine, and what follows from
-its decisions.
+"""Playing a day: events in the order of simulated time, and what follows from the engine's decisions.
 
 The engine is stepped as the router steps it: one command at a time at its moment, and a tick on the same
 grid of half seconds whenever something is due.

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from schemas.common import ChannelClass
 from schemas.envelope import Envelope
-from schemas.routing import RoutingOfferEnded, RoutingUnassigned
+from schemas.routing import RoutingGranted, RoutingOfferEnded, RoutingOverflowed, RoutingUnassigned
 from services.router.domain.pool import Pool
 from services.router.simulation.stays import Live, Stay
 
@@ -78,6 +78,8 @@ class Measures:
         self.handovers: Counter[str] = Counter()
         """Offers `rejected`, `timed_out`, `withdrawn`; Conversations that lost their Agent `lost`,
         `signed_off`, `no_room`."""
+        self.moves: Counter[str] = Counter()
+        """`overflowed` to a fallback; grants in a `widened` Inbox; grants after a step of relaxation."""
         self.samples: list[Sample] = []
         self.finished = self.held = 0
         """Stays that came to their end, and those an Agent has when the day ends."""
@@ -103,6 +105,11 @@ class Measures:
             self.handovers[decision.data.outcome] += 1
         elif isinstance(decision, RoutingUnassigned):
             self.handovers[decision.data.reason] += 1
+        elif isinstance(decision, RoutingOverflowed):
+            self.moves["overflowed"] += 1
+        elif isinstance(decision, RoutingGranted):
+            self.moves["relaxed"] += bool(decision.data.explanation.relaxed)
+            self.moves["widened"] += decision.data.overflow_from is not None
 
     def granted(self, live: Live, at: datetime) -> None:
         """Count a grant."""

@@ -1,4 +1,4 @@
-"""The file of a synthetic day: who writes when about what, and which Agents are there (docs/simulation.md)."""
+"""The file of a synthetic day: who writes when, and which Agents are there (docs/simulation.md)."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -13,7 +13,7 @@ from math import log
 from random import Random
 from typing import Any
 
-from schemas.common import ChannelClass, channel_class
+from schemas.common import channel_class
 from schemas.ids import derive
 from schemas.routing import (
     AgentAvailability,
@@ -54,11 +54,15 @@ def drawn(spread: Spread, random: Random) -> float:
     return random.lognormvariate(log(spread.median_seconds), spread.sigma)
 
 
+def _random(seed: int, *stream: object) -> Random:
+    return Random("/".join(map(str, (seed, *stream))))  # noqa: S311  (nothing is to be kept secret)
+
+
 def script(scenario: Scenario, seed: int) -> Script:
     """Return the scenario's day for this seed."""
     start = scenario.start
     crew = [
-        _Member(scenario, team, n, start, Random(f"{seed}/team/{team.name}/{n}"))
+        _Member(scenario, team, n, start, _random(seed, "team", team.name, n))
         for team in scenario.teams
         for n in range(team.agents)
     ]
@@ -85,7 +89,7 @@ class _Answering:
     def __call__(self, stay: Stay, n: int, agent: str) -> Answer:
         """The same for the same offer under any policy that makes it."""
         team = self.teams[agent]
-        random = Random(f"{self.seed}/answer/{stay.need.conversation_id}/{n}")
+        random = _random(self.seed, "answer", stay.need.conversation_id, n)
         chance, seconds = random.random(), drawn(team.answer, random)
         if chance < team.rejects:
             return Answer("reject", seconds)
@@ -93,7 +97,7 @@ class _Answering:
 
 
 def _stays(scenario: Scenario, arrivals: Arrivals, crew: Sequence["_Member"], seed: int) -> Iterator[Stay]:
-    random = Random(f"{seed}/arrivals/{arrivals.name}")
+    random = _random(seed, "arrivals", arrivals.name)
     total = sum(arrivals.by_hour)
     rates = [arrivals.a_day * rate / total if total else 0.0 for rate in arrivals.by_hour]
     known = [
@@ -187,8 +191,3 @@ class _Member:
     def _envelope(self, what: str, at: datetime) -> dict[str, Any]:
         own = derive("simulation", self.id, what, at.isoformat())
         return {"id": own, "occurred_at": at, "correlation": own}
-
-
-def classes_of(scenario: Scenario) -> set[ChannelClass]:
-    """Return the classes whose Conversations come."""
-    return {channel_class(each.channel) for each in scenario.arrivals}
