@@ -18,9 +18,12 @@ up, shifts that begin or end, and requests still to come that are served before.
 far it was off.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
+
+from sortedcontainers import SortedList
 
 from schemas.common import ChannelClass
 from services.router.domain.pool import Pool
@@ -31,6 +34,7 @@ HANDLING_SECONDS = 300.0
 """Assumed before the first Conversation of a queue is done."""
 MOST_LINES = 12
 """Lines ahead that are told apart, the longest; the others count as one that needs no skills."""
+_LOOKED_AT = 32
 _FRESH = timedelta(seconds=15)
 
 Room = Mapping[str, int]
@@ -96,7 +100,8 @@ def longest(
 class Foresight:
     """Expected waits in a pool. Who can serve a line is looked up again after 15 s of the pool's time.
 
-    What was widened stands in a line of each of its Inboxes, and counts in each.
+    What was widened stands in a line of each of its Inboxes. Of a line that may have such, some of those
+    ahead are looked at, evenly from first to last, so that each counts in one line only.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -104,6 +109,7 @@ class Foresight:
         self._rooms: dict[tuple[Inboxes, Line], Room] = {}
         self._shared: dict[tuple[Inboxes, Line, Inboxes, Line], int] = {}
         self._since: datetime | None = None
+        self._widens = False
 
     def of(self, standing: Standing) -> float | None:
         """Return the expected wait of one that stands in line; None while nobody could serve it."""
@@ -116,17 +122,36 @@ class Foresight:
         if not room:
             return None
         where = place(standing.conversation_id, request)
-        ahead: list[tuple[Inboxes, Line, int]] = [
-            ((name,), other, count)
-            for name in self._reached(room)
+        reached = self._reached(room)
+        ahead = [
+            each
+            for name in reached
             for other, places in self._pool.queues.lines(name)
             if (count := places.bisect_left(where))
+            for each in self._once(name, other, places, count, reached)
         ]
         return expected_wait(
             self._handling(inboxes, own),
             sum(room.values()),
             [self._ahead(inboxes, own, *each) for each in longest(ahead, inboxes, own)],
         )
+
+    def _once(
+        self, name: str, other: Line, places: SortedList, count: int, reached: Sequence[str]
+    ) -> Iterator[tuple[Inboxes, Line, int]]:
+        """Give what a line counts for: by Inboxes, those that count in none of `reached` before it."""
+        if not self._widens:
+            yield (name,), other, count
+            return
+        standings, found = self._pool.state.standings, Counter[Inboxes]()
+        seen = range(0, count, -(-count // _LOOKED_AT))
+        for index in seen:
+            request = standings[places[index].conversation_id].request
+            inboxes = request.inboxes if request else (name,)
+            if next((each for each in inboxes if each in reached), name) == name:
+                found[inboxes] += 1
+        for inboxes, times in found.items():
+            yield inboxes, other, max(round(times * count / len(seen)), 1)
 
     def _ahead(self, inboxes: Inboxes, own: Line, others: Inboxes, other: Line, count: int) -> Ahead:
         key = (inboxes, own, others, other)
@@ -157,3 +182,9 @@ class Foresight:
             self._rooms.clear()
             self._shared.clear()
             self._since = now
+            policy = self._pool.state.policy
+            self._widens = any(
+                step.inboxes
+                for each in (policy.defaults, *policy.inboxes.values())
+                for step in each.relaxation
+            )

@@ -227,7 +227,7 @@ class Day:
         live = self._live[decision.data.conversation_id]
         live.agent, live.since = decision.data.agent, self._now
         live.grants += 1
-        self.measures.granted(live, self._now)
+        self.measures.granted(live, decision.data.inbox, self._now)
         live.served = True
         self._at(self._later(live.remaining), self._finish, (live, live.grants))
 

@@ -79,7 +79,7 @@ class Measures:
         """Offers `rejected`, `timed_out`, `withdrawn`; Conversations that lost their Agent `lost`,
         `signed_off`, `no_room`."""
         self.moves: Counter[str] = Counter()
-        """`overflowed` to a fallback; grants in a `widened` Inbox; grants after a step of relaxation."""
+        """Requests `overflowed` to a fallback; grants `elsewhere` than asked for, and after `relaxed` needs."""
         self.samples: list[Sample] = []
         self.finished = self.held = 0
         """Stays that came to their end, and those an Agent has when the day ends."""
@@ -109,10 +109,10 @@ class Measures:
             self.moves["overflowed"] += 1
         elif isinstance(decision, RoutingGranted):
             self.moves["relaxed"] += bool(decision.data.explanation.relaxed)
-            self.moves["widened"] += decision.data.overflow_from is not None
 
-    def granted(self, live: Live, at: datetime) -> None:
-        """Count a grant."""
+    def granted(self, live: Live, inbox: str | None, at: datetime) -> None:
+        """Count a grant, in this Inbox."""
+        self.moves["elsewhere"] += inbox not in (None, live.stay.need.inbox)
         if live.agent in self.agents:
             self.agents[live.agent].grants += 1
         if live.served:

@@ -9,12 +9,14 @@ from typing import Any
 import pygal
 from pygal.style import Style
 
-from services.router.simulation.report.figures import PolicyFigures
+from services.router.simulation.report.figures import PolicyFigures, QueueFigures
 from services.router.simulation.report.tables import seconds
 
 SERIES = ("#0b62c4", "#c2410c", "#15803d", "#7e22ce", "#a16207", "#0e7490")
 """Told apart by people who see few colours too; lines have dashes besides."""
 _INK, _FAINT = "#1c1d1e", "#c4c5c6"
+_LEVEL = 7
+"""So many names fit below an axis without being turned."""
 _DASHES = ("", "9,4", "2,4", "12,4,2,4", "5,5", "1,3")
 _STYLE = Style(
     background="transparent",
@@ -53,18 +55,19 @@ def over_the_day(policies: Sequence[PolicyFigures], what: str, title: str) -> st
 
 
 def by_queue(policies: Sequence[PolicyFigures], what: str, title: str) -> str:
-    """Return bars of `within_target` (per cent) or a percentile of the waits (seconds), by queue."""
+    """Return bars by queue: `within_target` in per cent, or a percentile of the waits in targets."""
     names = list(
         dict.fromkeys((each.inbox, each.channel_class) for policy in policies for each in policy.queues)
     )
-    chart = pygal.HorizontalBar(**_options(height=110 + 34 * len(names) * max(len(policies), 2) // 2))
+    chart = pygal.Bar(**_options(), print_values=True, print_values_position="top", x_label_rotation=0)
     if what == "within_target":
         chart.value_formatter = lambda value: f"{value:.0f} %"
         chart.range = (0, 100)
     else:
-        chart.value_formatter = seconds
+        chart.value_formatter = lambda value: f"{value:.1f}"
     chart.x_labels = [" ".join(name) for name in names]
-    chart.print_values, chart.print_values_position = True, "top"
+    if len(names) > _LEVEL:
+        chart.x_label_rotation = 30
     for policy in policies:
         found = {(each.inbox, each.channel_class): each for each in policy.queues}
         chart.add(policy.name, [_value(found.get(name), what) for name in names])
@@ -84,38 +87,47 @@ def occupancies(policies: Sequence[PolicyFigures], title: str) -> str:
 
 
 def expectations(policies: Sequence[PolicyFigures], title: str) -> str:
-    """Return real against expected waits; on the dashed diagonal they are equal."""
+    """Return real against expected waits; on the thin diagonal they are equal."""
     points = [pair for policy in policies for pair in policy.all.expected.by_expected]
     most = max((max(pair) for pair in points), default=1.0)
     chart = pygal.XY(**_options(), dots_size=4)
     chart.value_formatter = chart.x_value_formatter = seconds
     for index, policy in enumerate(policies):
         chart.add(policy.name, policy.all.expected.by_expected, stroke_style=_dashed(index))
-    chart.add("equal", [(0, 0), (most, most)], show_dots=False, stroke_style={"width": 1, "dasharray": "3,6"})
+    chart.add(None, [(0, 0), (most, most)], show_dots=False, stroke_style={"width": 1, "dasharray": "3,6"})
     return _svg(chart, title)
 
 
-def _value(each: Any, what: str) -> float | None:  # noqa: ANN401  (QueueFigures, or None)
+def legend(names: Sequence[str]) -> str:
+    """Return what the colours and dashes of the series stand for."""
+    items = "".join(
+        f'<li><svg viewBox="0 0 36 10" aria-hidden="true"><line x1="1" y1="5" x2="35" y2="5" '
+        f'stroke="var(--series-{index % len(SERIES)})" stroke-width="4" '
+        f'stroke-dasharray="{_DASHES[index % len(_DASHES)]}"/></svg>{escape(name)}</li>'
+        for index, name in enumerate(names)
+    )
+    return f'<ul class="legend">{items}</ul>'
+
+
+def _value(each: QueueFigures | None, what: str) -> float | None:
     if each is None:
         return None
     if what == "within_target":
         return None if each.within_target is None else round(100 * each.within_target, 1)
-    value: float | None = each.waits[what]
-    return value
+    wait = each.waits[what]
+    return None if wait is None or each.target is None else round(wait / each.target, 2)
 
 
-def _options(height: int = 320) -> dict[str, Any]:
+def _options() -> dict[str, Any]:
     return {
         "style": _STYLE,
         "width": 900,
-        "height": height,
+        "height": 300,
         "js": [],
         "explicit_size": False,
         "disable_xml_declaration": True,
-        "legend_at_bottom": True,
-        "legend_at_bottom_columns": 3,
+        "show_legend": False,
         "show_x_guides": False,
-        "truncate_legend": -1,
         "truncate_label": -1,
         "margin": 10,
     }

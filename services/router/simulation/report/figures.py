@@ -17,7 +17,7 @@ TARGETS: Mapping[ChannelClass, float] = {
 }
 """In which a Conversation should have its Agent, where nothing else is said."""
 HANDOVERS = ("rejected", "timed_out", "withdrawn", "lost", "signed_off", "no_room")
-MOVES = ("overflowed", "widened", "relaxed")
+MOVES = ("overflowed", "elsewhere", "relaxed")
 _WORKED = 600.0
 """An Agent who was there for less is left out of loads and fairness."""
 _PARTS = 12

@@ -25,6 +25,9 @@ thead th { border-bottom: 2px solid var(--faint); color: var(--quiet); font-weig
 tbody th, td.text, th.text { text-align: left; font-weight: 400; }
 tbody tr.first > * { border-top: 1px solid var(--faint); }
 tbody th[rowspan] { font-weight: 600; vertical-align: top; }
+.legend { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; list-style: none;
+  margin: 0 0 .5rem; padding: 0; }
+.legend svg { display: inline-block; height: 10px; margin-right: .4rem; width: 36px; }
 figure { margin: 0; } svg { display: block; height: auto; width: 100%; }
 svg .legends text, svg .axis text { fill: var(--ink) !important; }
 """
@@ -32,47 +35,46 @@ svg .legends text, svg .axis text { fill: var(--ink) !important; }
 
 def page(title: str, about: str, policies: Sequence[PolicyFigures]) -> str:
     """Return the whole file; `about` says in a sentence what was played."""
-    names = ("", *(each.name for each in policies))
+    names = [each.name for each in policies]
     parts = [
         _section(
             "Waits for the first Agent",
-            "Seconds from the request to the first Agent by percentile, of those who were served; the share "
-            "within the target counts all of whom it is known.",
+            "From the request to the first Agent by percentile, of those who were served. The share within "
+            "the target is of all of whom it is known.",
             _table(tables.WAIT_COLUMNS, tables.waits(policies)),
         ),
+        _chart("Served within the target", charts.by_queue(policies, "within_target", "by queue"), names),
         _chart(
-            "Served within the target",
-            charts.by_queue(policies, "within_target", "Share served within the target, by queue"),
+            "How many targets nine of ten waited at most",
+            charts.by_queue(policies, "p90", "90th percentile of the wait in targets, by queue"),
+            names,
         ),
         _chart(
-            "Nine of ten waited no longer than",
-            charts.by_queue(policies, "p90", "90th percentile of the wait, by queue"),
-        ),
-        _chart(
-            "Without an Agent over the day",
+            "Conversations without an Agent over the day",
             charts.over_the_day(policies, "waiting", "Conversations without an Agent over the day"),
+            names,
         ),
         _chart(
-            "With an Agent over the day",
+            "Conversations with an Agent over the day",
             charts.over_the_day(policies, "held", "Conversations with an Agent over the day"),
+            names,
         ),
         _section(
             "Agents and handovers",
             "Occupancy is the share of the time signed on with at least one Conversation. The Gini "
             "coefficient is 0 where all had equally many for each hour signed on.",
-            _table(names, tables.agents(policies)),
+            _table(("", *names), tables.agents(policies)),
         ),
-        _chart("Agents by occupancy", charts.occupancies(policies, "Number of Agents by occupancy")),
+        _chart("Agents by occupancy", charts.occupancies(policies, "Number of Agents by occupancy"), names),
         _section(
             "Expected wait",
             "What those were told who had to wait, against how long they waited from then on.",
             _table(tables.EXPECTED_COLUMNS, tables.expected(policies)),
         ),
         _chart(
-            "Real against expected wait",
-            charts.expectations(
-                policies, "Real wait (upwards) by expected wait (to the right), medians of equal parts"
-            ),
+            "Real (upwards) against expected wait; equal on the thin line",
+            charts.expectations(policies, "Real by expected wait, medians of equal parts"),
+            names,
         ),
     ]
     return (
@@ -87,8 +89,9 @@ def _section(heading: str, text: str, content: str) -> str:
     return f"<section>\n<h2>{escape(heading)}</h2>\n<p>{escape(text)}</p>\n{content}\n</section>\n"
 
 
-def _chart(heading: str, svg: str) -> str:
-    return f"<section>\n<h2>{escape(heading)}</h2>\n<figure>{svg}</figure>\n</section>\n"
+def _chart(heading: str, svg: str, names: Sequence[str]) -> str:
+    title = f"<section>\n<h2>{escape(heading)}</h2>\n"
+    return f"{title}{charts.legend(names)}\n<figure>{svg}</figure>\n</section>\n"
 
 
 def _table(columns: Sequence[str], rows: Iterable[tuple[str, ...]]) -> str:

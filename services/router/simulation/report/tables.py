@@ -20,7 +20,7 @@ _PLAIN = 10
 Rows = Iterator[tuple[str, ...]]
 MOVE_NAMES = {
     "overflowed": "moved to a fallback Inbox",
-    "widened": "served by another Inbox",
+    "elsewhere": "served by another Inbox",
     "relaxed": "served after a step of relaxation",
 }
 HANDOVER_NAMES = {
