@@ -58,7 +58,7 @@ class Store(Protocol):
 class Observer(Protocol):
     """Who counts."""
 
-    def stepped(self, pool: str, steps: Sequence[Step], seconds: float) -> None:
+    def stepped(self, pool: Pool, steps: Sequence[Step], seconds: float) -> None:
         """Count a batch that was journaled."""
 
     def watched(self, pool: Pool, now: datetime) -> None:
@@ -246,7 +246,7 @@ class Router:
             raise
         record(owned, entry, inputs, steps)
         owned.pending.append(entry)
-        self._observer.stepped(owned.name, steps, seconds)
+        self._observer.stepped(owned.pool, steps, seconds)
 
     async def _flush(self, owned: Owned) -> None:
         """Show and publish what is journaled, then mark it."""

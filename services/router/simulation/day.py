@@ -23,6 +23,7 @@ from schemas.routing import (
     RequestData,
     RoutingGranted,
     RoutingOffered,
+    RoutingOfferEnded,
     RoutingRelease,
     RoutingRequest,
     RoutingUnassigned,
@@ -60,6 +61,7 @@ class Day:
         self._reactions: dict[type[Envelope], Callable[[Any], None]] = {
             RoutingGranted: self._granted,
             RoutingOffered: self._offered,
+            RoutingOfferEnded: self._offer_ended,
             RoutingUnassigned: self._unassigned,
             AgentChanged: self._agent_changed,
         }
@@ -253,6 +255,12 @@ class Day:
         if offer_id in self.pool.offers:
             data = OfferAnswerData(pool=self._script.pool, agent=agent, actor=agent, offer_id=offer_id)
             self._step(command(**self._command(), data=data))
+
+    def _offer_ended(self, decision: RoutingOfferEnded) -> None:
+        """Leave the answer to an offer that was taken back for the next one."""
+        live = self._live.get(decision.data.conversation_id)
+        if live is not None and decision.data.outcome == "withdrawn":
+            live.offers -= 1
 
     def _agent_changed(self, decision: AgentChanged) -> None:
         agent = self.pool.state.agents.get(decision.data.agent)

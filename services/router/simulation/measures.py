@@ -79,7 +79,7 @@ class Measures:
         """Offers `rejected`, `timed_out`, `withdrawn`; Conversations that lost their Agent `lost`,
         `signed_off`, `no_room`."""
         self.moves: Counter[str] = Counter()
-        """Requests `overflowed` to a fallback; grants `elsewhere` than asked for, and after `relaxed` needs."""
+        """Requests `overflowed` to a fallback; grants `elsewhere` than asked, and of `relaxed` needs."""
         self.samples: list[Sample] = []
         self.finished = self.held = 0
         """Stays that came to their end, and those an Agent has when the day ends."""

@@ -2,6 +2,7 @@
 
 Taken over as they were: when Conversations asked and what for, how long Agents had each in all, when those
 left whom nobody had served, what Agents were and when they were there, pulled, and how offers were answered.
+Where the recording does not tell how long Agents would have had it, the usual time of its queue is taken.
 Not taken over: who got what. A take or transfer by hand names an Agent whom another policy would not have
 given it to, so it is part of the stay it belongs to, or a request that prefers that Agent where it began one.
 """
@@ -11,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from statistics import median
 from typing import Any
 from zlib import crc32
@@ -61,13 +63,13 @@ class Recording:
 def verify(entries: Iterable[Entry]) -> tuple[int, list[int]]:
     """Step a whole journal again; return how many entries it has, and which decide otherwise now."""
     pool: Pool | None = None
-    diverged, count = [], 0
+    diverged, entered = [], 0
     for entry in _in_order(entries):
         pool = pool or Pool(PoolState(entry.pool))
-        count += 1
+        entered += 1
         if outgoing([step(pool, decode(each.value), entry.at) for each in entry.given]) != entry.outgoing:
             diverged.append(entry.n)
-    return count, diverged
+    return entered, diverged
 
 
 def read(entries: Iterable[Entry], start: datetime | None = None, end: datetime | None = None) -> Recording:
@@ -116,6 +118,8 @@ class _Open:
     epoch: int
     follows: bool = False
     opening: bool = False
+    order: int = 0
+    """In which stays began."""
     agent: str | None = None
     """Who had it when the day began."""
     served: bool = False
@@ -136,7 +140,8 @@ class _Closed:
 
     of: _Open
     handling: float | None
-    patience: float | None
+    patience: float | None = None
+    goes_on: bool = False
 
 
 class _Reader:
@@ -154,11 +159,12 @@ class _Reader:
         self._seen: list[tuple[datetime, str]] = []
         self._number = pool.state.decided
         self._by_hand = 0
+        self._order = count()
         self._answers: list[Answer] = []
         for standing in pool.state.standings.values():
             self._epochs[standing.conversation_id] = standing.epoch
             if standing.need is not None:
-                self._open[standing.conversation_id] = _standing(self._pool, standing, standing.need, start)
+                self._begin(_standing(self._pool, standing, standing.need, start))
         self._of_input: dict[type[Any], Callable[[datetime, Any], None]] = {
             RoutingRequest: self._request,
             RoutingAssign: self._assign,
@@ -199,16 +205,17 @@ class _Reader:
         """Return the whole day."""
         for conversation_id, current in self._open.items():
             handling = current.seconds(end) if current.served else None
-            self._closed[conversation_id].append(_Closed(current, handling, None))
+            self._closed[conversation_id].append(_Closed(current, handling, goes_on=True))
         usual = self._usual_handling()
         stays, opening = [], []
-        for closed in self._closed.values():
-            for each in closed:
-                stay = _stay(each, usual)
-                if each.of.opening:
-                    opening.append(Opening(stay, each.of.asked_at, each.of.agent))
-                else:
-                    stays.append(stay)
+        for each in sorted(
+            (each for closed in self._closed.values() for each in closed), key=lambda each: each.of.order
+        ):
+            stay = _stay(each, usual)
+            if each.of.opening:
+                opening.append(Opening(stay, each.of.asked_at, each.of.agent))
+            else:
+                stays.append(stay)
         script = Script(
             pool=self._pool,
             start=self._start,
@@ -226,7 +233,7 @@ class _Reader:
         times: dict[tuple[str, ChannelClass], list[float]] = defaultdict(list)
         for closed in self._closed.values():
             for each in closed:
-                if each.handling is not None and not each.of.opening:
+                if each.handling is not None and not (each.of.opening or each.goes_on):
                     times[each.of.need.inbox, each.of.need.channel_class].append(each.handling)
         return {queue: median(seconds) for queue, seconds in times.items()}
 
@@ -243,8 +250,8 @@ class _Reader:
             current.epoch = data.epoch
             return
         if current is not None:
-            self._close(data.conversation_id, current, _Closed(current, current.seconds(at), None))
-        self._open[data.conversation_id] = _Open(data, at, at, data.epoch, follows=current is not None)
+            self._close(data.conversation_id, _Closed(current, current.seconds(at)))
+        self._begin(_Open(data, at, at, data.epoch, follows=current is not None))
 
     def _assign(self, _at: datetime, command: RoutingAssign) -> None:
         self._assigns[command.data.conversation_id] = command
@@ -265,7 +272,7 @@ class _Reader:
         self._by_hand += by_hand
         if current is None:
             need = _assigned(self._assigns[conversation_id], at)
-            current = self._open[conversation_id] = _Open(need, at, at, data["epoch"])
+            current = self._begin(_Open(need, at, at, data["epoch"]))
         if current.offered_at is not None and not by_hand:
             self._answer(current, Answer("accept", (at - current.offered_at).total_seconds()))
         current.epoch = max(current.epoch, data["epoch"])
@@ -302,12 +309,17 @@ class _Reader:
         if current is None or data["epoch"] < current.epoch:
             return
         if current.served:
-            closed = _Closed(current, current.seconds(at), None)
+            closed = _Closed(current, current.seconds(at))
         else:
             closed = _Closed(current, None, (at - current.asked_at).total_seconds())
-        self._close(conversation_id, current, closed)
+        self._close(conversation_id, closed)
 
-    def _close(self, conversation_id: str, _current: _Open, closed: _Closed) -> None:
+    def _begin(self, begun: _Open) -> _Open:
+        begun.order = next(self._order)
+        self._open[begun.need.conversation_id] = begun
+        return begun
+
+    def _close(self, conversation_id: str, closed: _Closed) -> None:
         del self._open[conversation_id]
         self._closed[conversation_id].append(closed)
 
@@ -327,9 +339,11 @@ class _Recorded:
 
 
 def _stay(closed: _Closed, usual: Mapping[tuple[str, ChannelClass], float]) -> Stay:
+    """Return the stay; how long one is held that was never served, or goes on after the day, is the usual."""
     of = closed.of
-    queue = (of.need.inbox, of.need.channel_class)
-    handling = closed.handling if closed.handling is not None else usual.get(queue, _HANDLING_SECONDS)
+    handling = closed.handling or 0.0
+    if closed.handling is None or closed.goes_on:
+        handling += usual.get((of.need.inbox, of.need.channel_class), _HANDLING_SECONDS)
     return Stay(
         of.need,
         of.at,

@@ -50,8 +50,8 @@ def arrival_seconds(rates: Sequence[float], random: Random) -> Iterator[float]:
 
 
 def drawn(spread: Spread, random: Random) -> float:
-    """Draw a lognormal time, in seconds."""
-    return random.lognormvariate(log(spread.median_seconds), spread.sigma)
+    """Draw a lognormal time, in seconds to the millisecond."""
+    return round(random.lognormvariate(log(spread.median_seconds), spread.sigma), 3)
 
 
 def _random(seed: int, *stream: object) -> Random:
@@ -158,7 +158,8 @@ class _Member:
             yield Deed(on, self._available(on, there=True))
             yield Deed(off, self._available(off, there=False))
             if self._random.random() < self.team.lost:
-                yield from self._silence(on + (off - on) * self._random.random(), off)
+                passed = (off - on).total_seconds() * self._random.random()
+                yield from self._silence(on + timedelta(milliseconds=round(passed * 1000)), off)
 
     def _silence(self, at: datetime, off: datetime) -> Iterator[Deed]:
         """One heartbeat, then none until they are back; from then on they are heard by their sign-on only."""
