@@ -1,6 +1,6 @@
 # All set-up happens by itself: `make up` and `make test` need Python 3.11+, its venv module, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help up test check integration faults observability deploy-check image-steps fuzz bench demo send token deadletters rebuild accounts schemas settings dashboards manifests format clean
+.PHONY: help up test check integration faults observability deploy-check image-steps fuzz bench demo simulate send token deadletters rebuild accounts schemas settings dashboards manifests format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -52,6 +52,9 @@ token: $(LOCAL_READY) ## print a token of AGENT (ana, ben, cleo, lea, adam), val
 
 demo: $(LOCAL_READY) ## play a recorded day and show what became of it (ARGS=--details: of every webhook and reply)
 	@exec $(LOCAL) -m deploy.local.demo $(ARGS)
+
+simulate: $(RUNTIME) ## play a synthetic day of 50,000 Conversations (ARGS="--seed 2 --policy FILE --html FILE")
+	@exec $(BIN)/python -m services.router.simulate $(ARGS)
 
 deadletters: $(RUNTIME) ## list, show, retry or drop what no service could handle (ARGS="list", KAFKA_BOOTSTRAP_SERVERS)
 	@exec $(BIN)/python -m services.chassis.deadletters $(ARGS)

@@ -138,6 +138,10 @@ class ProfileData(AgentCommandData):
     auto_accept: dict[ChannelClass, bool] = Field(default_factory=dict)
     voice_alone: bool = True
     """A call joins nothing, and nothing joins it."""
+    excludes: dict[ChannelClass, tuple[ChannelClass, ...]] = Field(default_factory=dict)
+    """What may not join, while the Agent has something of a class; beside `voice_alone`."""
+    pull_limit: Count | None = None
+    """Who holds so many may not pull."""
     moved_to: str | None = None
     """The pool the Agent leaves this one for; refused while they have a Conversation here."""
     above: Whole = 0
@@ -154,6 +158,8 @@ class AvailabilityData(AgentCommandData):
     """Merges into what is set. All false: signed off."""
 
     channels: dict[Channel, bool]
+    focus: bool | None = None
+    """True: nothing is pushed; None: as it was."""
 
 
 class OfferAnswerData(AgentCommandData):
@@ -231,6 +237,8 @@ class Exclusion(StrEnum):
     AWAY = "away"
     MISSING_SKILL = "missing_skill"
     FULL = "full"
+    FOCUS = "focus"
+    WRAP_UP = "wrap_up"
     REJECTED = "rejected"
 
 
@@ -243,6 +251,12 @@ class Explanation(Model):
     candidates: tuple[str, ...] = ()
     """The next four, best first."""
     excluded: dict[Exclusion, Whole] = Field(default_factory=dict)
+    relaxed: tuple[str, ...] = ()
+    """The steps of relaxation that had been taken, in words."""
+    margin: dict[SkillName, Whole] = Field(default_factory=dict)
+    """By how much the Agent's level of each skill asked for is above the one asked for."""
+    overflow: str | None = None
+    """Why it was in another Inbox than it was requested in."""
 
 
 class DecisionData(Model):
@@ -263,6 +277,10 @@ class GrantData(DecisionData):
     forced: bool = False
     waited_seconds: float = 0.0
     explanation: Explanation
+    inbox: str | None = None
+    """Where it is served; None in records from before there was overflow."""
+    overflow_from: str | None = None
+    """The Inbox it was requested in, where that is another: it belongs to `inbox` from now on."""
 
 
 class OfferData(DecisionData):
@@ -281,6 +299,14 @@ class OfferEndedData(DecisionData):
     agent: str
     offer_id: UUID
     outcome: Literal["rejected", "timed_out", "withdrawn"]
+
+
+class OverflowData(DecisionData):
+    """Nobody of its Inbox could ever have it: it waits in another from now on."""
+
+    inbox: str
+    before: str
+    detail: str
 
 
 class UnassignData(DecisionData):
@@ -324,6 +350,13 @@ class RoutingOfferEnded(Envelope):
     data: OfferEndedData
 
 
+class RoutingOverflowed(Envelope):
+    """The Conversation waits in another Inbox."""
+
+    type: Literal["routing.overflowed"] = "routing.overflowed"
+    data: OverflowData
+
+
 class RoutingUnassigned(Envelope):
     """The Conversation lost its Agent and waits again."""
 
@@ -349,6 +382,7 @@ AnyRoutingDecision = Annotated[
     RoutingGranted
     | RoutingOffered
     | RoutingOfferEnded
+    | RoutingOverflowed
     | RoutingUnassigned
     | RoutingRefused
     | RoutingReleased,

@@ -201,6 +201,17 @@ _ROUTER = _stage(
         },
     ),
     Panel(
+        "Error of expected waits",
+        "Real minus expected wait at the grant, of those who had to wait; above 0 they waited longer.",
+        "s",
+        {
+            name: or_zero(query)
+            for name, query in quantiles(
+                "parley_router_expected_wait_error_seconds", "channel_class", of=(0.1, 0.5, 0.9)
+            ).items()
+        },
+    ),
+    Panel(
         "Ownership of pools",
         "Journal entries lost to another owner; entries that replay otherwise than recorded.",
         "short",

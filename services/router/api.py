@@ -163,7 +163,7 @@ def _queues(parts: Parts) -> APIRouter:
         if row is None or not await _may_see(parts, caller, row.get("inbox")):
             raise not_found(f"a request of Conversation or Task {conversation_id}")
         position = await parts.reads.position(row) if row["state"] == "queued" else None
-        expected = await parts.reads.expected_wait(row, position) if position else None
+        expected = await parts.reads.expected_wait(row) if position else None
         return request_json(row, position, expected)
 
     return router

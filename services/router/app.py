@@ -18,6 +18,7 @@ from services.router.api import Parts, routes
 from services.router.asking import Asking
 from services.router.handlers import Router
 from services.router.metrics import Measured
+from services.router.policies import Policies
 from services.router.readmodels import ReadModels
 from services.router.settings import RouterSettings
 from services.router.store import MongoStore
@@ -38,11 +39,13 @@ def build_app(
     publisher = publisher or KafkaPublisher(settings, NAME)
     database = database if database is not None else connect(settings, NAME)
     store, reads, once = MongoStore(database), ReadModels(database), Commands(database, clock)
+    inboxes = load_inboxes(settings.agents_file)
+    policies = Policies(settings.routing_file, inboxes, settings.policy)
     router = Router(
         store=store,
         publisher=publisher,
         observer=Measured(),
-        policy=settings.policy,
+        policy_of=policies.of,
         clock=clock,
         owner=owner or uuid4().hex[:12],
         snapshot_every=settings.snapshot_every,
@@ -51,7 +54,7 @@ def build_app(
     service = Service(
         name=NAME,
         settings=settings,
-        router=routes(Parts(asking, reads, once, load_inboxes(settings.agents_file), clock)),
+        router=routes(Parts(asking, reads, once, inboxes, clock)),
         publisher=publisher,
         database=database,
         consumers=[
@@ -64,7 +67,10 @@ def build_app(
             )
         ],
         on_start=[store.prepare, once.prepare],
-        loops=[partial(every, settings.tick_seconds, router.tick, "router_ticks")],
+        loops=[
+            partial(every, settings.tick_seconds, router.tick, "router_ticks"),
+            partial(every, settings.routing_reload_seconds, policies.look, "policy_looks"),
+        ],
     )
     router.caught_up = service.stages[ROUTING_COMMANDS.name].assignment.caught_up_to
     return build(service)

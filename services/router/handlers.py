@@ -18,7 +18,7 @@ from services.chassis.broker import Publisher, partition_of
 from services.chassis.clock import Clock
 from services.chassis.delivery import DUPLICATE, HANDLED, Delivery, Outcome
 from services.chassis.logging import log
-from services.router.domain.engine import Input, Step, TakeOver, Tick, step
+from services.router.domain.engine import Input, NewPolicy, Step, TakeOver, Tick, step
 from services.router.domain.policy import Policy
 from services.router.domain.pool import Pool
 from services.router.journal import Entry, Given, History, PoolTaken, encode
@@ -58,7 +58,7 @@ class Store(Protocol):
 class Observer(Protocol):
     """Who counts."""
 
-    def stepped(self, pool: str, steps: Sequence[Step], seconds: float) -> None:
+    def stepped(self, pool: Pool, steps: Sequence[Step], seconds: float) -> None:
         """Count a batch that was journaled."""
 
     def watched(self, pool: Pool, now: datetime) -> None:
@@ -80,13 +80,13 @@ class Router:
         store: Store,
         publisher: Publisher,
         observer: Observer,
-        policy: Policy,
+        policy_of: Callable[[str], Policy],
         clock: Clock,
         owner: str,
         snapshot_every: int = 200,
     ) -> None:
         self._store, self._publisher, self._observer = store, publisher, observer
-        self._policy, self._clock, self._owner = policy, clock, owner
+        self._policy_of, self._clock, self._owner = policy_of, clock, owner
         self._snapshot_every = snapshot_every
         self._pools: dict[str, Owned] = {}
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -170,7 +170,10 @@ class Router:
             owned = await self._acquire(name)
         await self._flush(owned)
         silent = owned.ticked_at is not None and moment - owned.ticked_at > _LONGEST_SILENCE
-        inputs: list[Input] = [TakeOver(self._policy)] if silent else []
+        policy = self._policy_of(name)
+        inputs: list[Input] = [TakeOver(policy)] if silent else []
+        if policy != owned.pool.state.policy and not silent:
+            inputs.append(NewPolicy(policy))
         if owned.pool.has_due(moment):
             inputs.append(Tick())
         owned.ticked_at = moment
@@ -213,7 +216,7 @@ class Router:
         """Load the pool and append an entry: from then on the former owner's next entry fails."""
         self._mine.add(name)
         owned = rebuild(name, await self._store.history(name), self._observer.diverged)
-        given = TakeOver(self._policy)
+        given = TakeOver(self._policy_of(name))
         await self._advance(owned, [given], (Given(encode(given)),), self._clock())
         self._pools[name] = owned
         log.info("pool_taken_over", pool=name, n=owned.n, unpublished=len(owned.pending))
@@ -243,7 +246,7 @@ class Router:
             raise
         record(owned, entry, inputs, steps)
         owned.pending.append(entry)
-        self._observer.stepped(owned.name, steps, seconds)
+        self._observer.stepped(owned.pool, steps, seconds)
 
     async def _flush(self, owned: Owned) -> None:
         """Show and publish what is journaled, then mark it."""

@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from schemas.envelope import Envelope
 from schemas.topics import ROUTING_COMMANDS
 from services.chassis.broker import Outgoing
-from services.router.domain.engine import Input, TakeOver, Tick
-from services.router.domain.policy import Policy
+from services.router.domain.engine import Input, NewPolicy, TakeOver, Tick
+from services.router.domain.policy import from_document, to_document
 
 _REMEMBERED = 500
 """Records a partition's ids are kept of."""
@@ -60,7 +60,9 @@ def encode(given: Input) -> str:
     if isinstance(given, Tick):
         return '{"type":"tick"}'
     if isinstance(given, TakeOver):
-        return json.dumps({"type": "take_over", "policy": asdict(given.policy)})
+        return json.dumps({"type": "take_over", "policy": to_document(given.policy)})
+    if isinstance(given, NewPolicy):
+        return json.dumps({"type": "new_policy", "policy": to_document(given.policy)})
     return given.model_dump_json(exclude_none=True)
 
 
@@ -69,7 +71,9 @@ def decode(value: str) -> Input:
     if value == '{"type":"tick"}':
         return Tick()
     if value.startswith('{"type": "take_over"'):
-        return TakeOver(Policy(**json.loads(value)["policy"]))
+        return TakeOver(from_document(json.loads(value)["policy"]))
+    if value.startswith('{"type": "new_policy"'):
+        return NewPolicy(from_document(json.loads(value)["policy"]))
     command: Envelope = ROUTING_COMMANDS.adapter.validate_json(value)
     return command
 

@@ -11,6 +11,7 @@ from schemas.routing import RoutingGranted
 from services.router.domain.engine import Step
 from services.router.domain.pool import Pool
 from services.router.domain.views import depths
+from services.router.expectations import Expectations
 
 DECISIONS = Counter("parley_router_decisions_total", "Decisions by type, journaled", ["pool", "type"])
 GRANTS = Counter(
@@ -27,6 +28,12 @@ WAIT_SECONDS = Histogram(
     "From a request to its grant",
     ["pool"],
     buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3600, 14400),
+)
+EXPECTED_WAIT_ERROR = Histogram(
+    "parley_router_expected_wait_error_seconds",
+    "Real minus expected wait of those who had to wait, at their grant; above 0: longer than expected",
+    ["pool", "channel_class"],
+    buckets=(-3600, -900, -300, -120, -60, -30, -10, 0, 10, 30, 60, 120, 300, 900, 3600),
 )
 DECISION_SECONDS = Histogram(
     "parley_router_step_seconds",
@@ -62,9 +69,16 @@ class Measured:
 
     def __init__(self) -> None:
         self._queues: dict[str, set[tuple[str, ChannelClass]]] = {}
+        self._expectations: dict[str, Expectations] = {}
 
-    def stepped(self, pool: str, steps: Sequence[Step], seconds: float) -> None:
+    def stepped(self, owned: Pool, steps: Sequence[Step], seconds: float) -> None:
         """See Observer."""
+        pool = owned.state.pool
+        expectations = self._expectations.get(pool)
+        if expectations is None or expectations.pool is not owned:
+            expectations = self._expectations[pool] = Expectations(owned)
+        for kind, error in expectations.follow(steps):
+            EXPECTED_WAIT_ERROR.labels(pool, kind).observe(error)
         DECISION_SECONDS.labels(pool).observe(seconds / max(len(steps), 1))
         types: Tally[str] = Tally()
         for done in steps:
@@ -106,6 +120,7 @@ class Measured:
         """See Observer."""
         if conflict:
             CONFLICTS.labels(pool).inc()
+        self._expectations.pop(pool, None)
         for inbox, kind in self._queues.pop(pool, set()):
             QUEUE_DEPTH.remove(pool, inbox, kind)
         for gauge in (AGENTS_ON, CAPACITY, CAPACITY_USED, OLDEST, OVERLOADED):

@@ -1,10 +1,6 @@
 """What GET routes show, read from the router's read models on any replica.
 
-Expected wait (seconds) = position x mean handling time / room. Position counts from 1 in serving order
-within an Inbox and class, for a Customer who has yet to come one after the last. Handling time is how long
-a Conversation of the queue stays with an Agent, exponentially smoothed with weight 0.1 (300 s before the
-first is known). Room is the sum of the class capacity of Agents in rotation: in the Inbox, signed on for a
-channel of the class, not away. Without them it is unknown; with free room and nobody waiting it is 0.
+Expected wait: the formula of `domain/waits.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,14 +8,26 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from schemas.common import Channel, ChannelClass, channel_class
+from schemas.common import Channel, ChannelClass
+from schemas.routing import Capacity
 from services.chassis.inboxes import Inbox
 from services.chassis.mongo import Database, Document
 from services.chassis.pages import page
+from services.router.domain.crews import unfit
+from services.router.domain.queues import Line
+from services.router.domain.state import RANK, Agent, classes
+from services.router.domain.waits import (
+    HANDLING_SECONDS,
+    Ahead,
+    Inboxes,
+    Room,
+    expected_wait,
+    longest,
+    room_of,
+    shared_room,
+)
 
-HANDLING_SECONDS = 300.0
-"""Assumed before the first Conversation of a queue is done."""
-_PLACE = ("urgency", "due_at", "behind", "requested_at", "arrival")
+_PLACE = ("rank", "urgency", "due_at", "behind", "requested_at", "arrival")
 _UNASSIGNED = ("queued", "offered")
 
 
@@ -71,17 +79,9 @@ class ReadModels:
                 ]
             )
         }
-        agents = await self._agents.find({"signed_on": True, "away": False}).to_list(None)
-        times = {each["_id"]: each["handling_seconds"] async for each in self._handling.find({})}
+        foreseen = await self._foreseen({"state": {"$in": list(_UNASSIGNED)}}, {})
         return [
-            _queue(
-                inbox,
-                kind,
-                waiting.get((inbox.name, str(kind)), {}),
-                in_rotation(agents, inbox.name, kind),
-                times.get(f"{inbox.pool}/{inbox.name}/{kind}", HANDLING_SECONDS),
-                now,
-            )
+            _queue(inbox, kind, waiting.get((inbox.name, str(kind)), {}), foreseen, now)
             for inbox in inboxes.values()
             for kind in ChannelClass
         ]
@@ -94,74 +94,139 @@ class ReadModels:
 
     async def position(self, row: Document) -> int:
         """Return the place of a waiting request in its queue, from 1."""
-        queue = {"state": "queued", **{key: row[key] for key in ("pool", "inbox", "channel_class")}}
-        place = row["place"]
-        before: list[Document] = []
-        equal: Document = {}
-        for key in _PLACE:
-            before.append({**equal, f"place.{key}": {"$lt": place[key]}})
-            equal[f"place.{key}"] = place[key]
-        return 1 + await self._requests.count_documents({**queue, "$or": before})
+        queue = {key: row[key] for key in ("pool", "inbox", "channel_class")}
+        return 1 + await self._requests.count_documents({"state": "queued", **queue, "$or": _before(row)})
 
-    async def expected_wait(self, row: Document, position: int) -> float | None:
-        """Return the expected wait in seconds at `position` of the request's queue."""
-        agents = await self._agents.find({"signed_on": True, "away": False, "inboxes": row["inbox"]}).to_list(
-            None
+    async def expected_wait(self, row: Document) -> float | None:
+        """Return the expected wait of a waiting request in seconds; None while nobody could serve it."""
+        pool = {"pool": row["pool"]}
+        foreseen = await self._foreseen({**pool, "state": "queued", "$or": _before(row)}, pool)
+        return foreseen.wait(_inboxes(row), _line(row))
+
+    async def _foreseen(self, ahead: Document, pool: Document) -> "Foreseen":
+        """Return what expected waits follow from: these requests, and the Agents who are there."""
+        fields = ("inbox", "inboxes", "channel", "channel_class", "classes", "skills")
+        lines = [
+            (_inboxes(row["_id"]), _line(row["_id"]), row["waiting"])
+            async for row in await self._requests.aggregate(
+                [
+                    {"$match": ahead},
+                    {"$group": {"_id": {key: f"${key}" for key in fields}, "waiting": {"$sum": 1}}},
+                ]
+            )
+        ]
+        there = await self._agents.find({**pool, "signed_on": True, "away": False}).to_list(None)
+        times = {
+            (each["inbox"], ChannelClass(each["channel_class"])): each["handling_seconds"]
+            async for each in self._handling.find(pool)
+        }
+        return Foreseen(lines, [(_agent(each), each["load"]) for each in there], times)
+
+
+class Foreseen:
+    """Expected waits, as the read models have it."""
+
+    def __init__(
+        self,
+        ahead: Sequence[tuple[Inboxes, Line, int]],
+        there: Sequence[tuple[Agent, Mapping[str, int]]],
+        times: Mapping[tuple[str, ChannelClass], float],
+    ) -> None:
+        self._ahead, self._there, self._times = ahead, there, times
+        self._rooms: dict[tuple[Inboxes, Line], Room] = {}
+
+    def wait(self, inboxes: Inboxes, own: Line) -> float | None:
+        """Return the seconds one of this line waits behind all that are ahead of it and share its Agents."""
+        room = self._room(inboxes, own)
+        ahead = [each for each in self._ahead if RANK[each[1].classes[0]] <= RANK[own.classes[0]]]
+        expected = expected_wait(
+            self._handling(inboxes, own),
+            sum(room.values()),
+            [
+                Ahead(count * self._handling(where, other), sum(theirs.values()), shared_room(room, theirs))
+                for where, other, count in longest(ahead, inboxes, own)
+                for theirs in (self._room(where, other),)
+            ],
         )
-        kind = ChannelClass(row["channel_class"])
-        time = await self._handling.find_one({"_id": f"{row['pool']}/{row['inbox']}/{kind}"})
-        seconds = time["handling_seconds"] if time else HANDLING_SECONDS
-        return expected_wait(position, in_rotation(agents, row["inbox"], kind), kind, seconds)
+        return None if expected is None else round(expected, 1)
+
+    def free(self, inboxes: Inboxes, own: Line) -> int:
+        """Return how many Agents could take one of this line now."""
+        room = self._room(inboxes, own)
+        return sum(_has_room(agent, load, own.classes[0]) for agent, load in self._there if agent.id in room)
+
+    def _handling(self, inboxes: Inboxes, where: Line) -> float:
+        return self._times.get((inboxes[0], where.classes[0]), HANDLING_SECONDS)
+
+    def _room(self, inboxes: Inboxes, where: Line) -> Room:
+        key = (inboxes, where)
+        if key not in self._rooms:
+            fit = (
+                agent
+                for agent, _ in self._there
+                if not unfit(agent, where) and any(inbox in agent.inboxes for inbox in inboxes)
+            )
+            self._rooms[key] = room_of(fit, where.classes[0])
+        return self._rooms[key]
 
 
-def in_rotation(agents: Sequence[Document], inbox: str, kind: ChannelClass) -> list[Document]:
-    """Return the signed-on Agents who serve the queue at all."""
-    return [
-        agent
-        for agent in agents
-        if inbox in agent["inboxes"]
-        and (
-            kind is ChannelClass.TASKS
-            or any(on and channel_class(Channel(name)) is kind for name, on in agent["availability"].items())
-        )
-    ]
+def _before(row: Document) -> list[Document]:
+    """Return the conditions, one of which a request meets that is served before."""
+    before: list[Document] = []
+    equal: Document = {}
+    place = {"rank": RANK[ChannelClass(row["channel_class"])], **row["place"]}
+    for key in _PLACE:
+        before.append({**equal, f"place.{key}": {"$lt": place[key]}})
+        equal[f"place.{key}"] = place[key]
+    return before
 
 
-def has_room(agent: Document, kind: ChannelClass) -> bool:
+def _inboxes(row: Mapping[str, Any]) -> Inboxes:
+    return tuple(row.get("inboxes") or (row["inbox"],))
+
+
+def _line(row: Mapping[str, Any]) -> Line:
+    channel = row.get("channel")
+    return Line(
+        Channel(channel) if channel else None,
+        classes(*map(ChannelClass, row.get("classes") or [row["channel_class"]])),
+        tuple((each["name"], each["level"]) for each in row.get("skills") or ()),
+    )
+
+
+def _agent(row: Document) -> Agent:
+    return Agent(
+        row["_id"],
+        row["name"],
+        row["idle_since"],
+        tuple(row["inboxes"]),
+        row["skills"],
+        Capacity.model_validate(row["capacity"]),
+        voice_alone=row["voice_alone"],
+        channels={Channel(name): on for name, on in row["availability"].items()},
+    )
+
+
+def _has_room(agent: Agent, load: Mapping[str, int], kind: ChannelClass) -> bool:
     """Return whether the Agent could take one more Conversation of the class."""
-    load, capacity = agent["load"], agent["capacity"]
-    if load["total"] >= capacity["total"] or load[kind] >= capacity[kind]:
+    if load["total"] >= agent.capacity.total or load[kind] >= getattr(agent.capacity, kind):
         return False
-    if not agent["voice_alone"]:
+    if not agent.voice_alone:
         return True
     return load["total"] == load["tasks"] if kind is ChannelClass.VOICE else not load["voice"]
 
 
-def expected_wait(
-    position: int, rotation: Sequence[Document], kind: ChannelClass, handling_seconds: float
-) -> float | None:
-    """Return seconds by the formula above."""
-    room = sum(min(agent["capacity"][kind], agent["capacity"]["total"]) for agent in rotation)
-    return round(position * handling_seconds / room, 1) if room else None
-
-
 def _queue(
-    inbox: Inbox,
-    kind: ChannelClass,
-    waiting: Mapping[str, Any],
-    rotation: Sequence[Document],
-    handling_seconds: float,
-    now: datetime,
+    inbox: Inbox, kind: ChannelClass, waiting: Mapping[str, Any], foreseen: Foreseen, now: datetime
 ) -> dict[str, Any]:
-    depth = waiting.get("depth", 0)
-    free = sum(has_room(agent, kind) for agent in rotation)
-    expected = expected_wait(depth + 1, rotation, kind, handling_seconds)
+    depth, any_of_class = waiting.get("depth", 0), Line(None, (kind,), ())
+    free = foreseen.free((inbox.name,), any_of_class)
     oldest = max((now - waiting["oldest"]).total_seconds(), 0.0) if waiting else 0.0
     return {
         "inbox": inbox.name,
         "channel_class": str(kind),
         "depth": depth,
         "oldest_seconds": round(oldest, 3),
-        "expected_wait_seconds": 0.0 if free and not depth else expected,
+        "expected_wait_seconds": 0.0 if free and not depth else foreseen.wait((inbox.name,), any_of_class),
         "agents_available": free,
     }

@@ -1,9 +1,12 @@
 """The router's own environment."""
 
+from pathlib import Path
+
 from pydantic import Field
 
-from services.chassis.settings import Settings
-from services.router.domain.policy import Policy
+from schemas.common import ChannelClass
+from services.chassis.settings import LOCAL, Settings
+from services.router.domain.policy import InboxPolicy, Policy
 
 
 class RouterSettings(Settings):
@@ -25,6 +28,13 @@ class RouterSettings(Settings):
     remember_epochs_seconds: float = Field(
         600.0, gt=0, description="how long the epoch of a released Conversation is remembered"
     )
+    routing_file: Path = Field(
+        LOCAL / "routing.yaml",
+        description="policies of routing by pool and Inbox (docs/routing.md); looked at again while it runs",
+    )
+    routing_reload_seconds: float = Field(
+        5.0, gt=0, description="pause between looks whether that file has changed"
+    )
     tick_seconds: float = Field(0.5, gt=0, description="pause between two looks at what is due")
     snapshot_every: int = Field(
         200, gt=0, description="least journal entries between two snapshots of a pool"
@@ -35,11 +45,13 @@ class RouterSettings(Settings):
 
     @property
     def policy(self) -> Policy:
-        """The part that goes into the journal."""
+        """What holds where the file of policies says nothing."""
         return Policy(
-            offer_seconds=self.offer_timeout_seconds,
             ask_again_seconds=self.ask_again_seconds,
             heartbeat_seconds=self.heartbeat_timeout_seconds,
-            preferred_grace_seconds=self.preferred_grace_seconds,
             remember_seconds=self.remember_epochs_seconds,
+            defaults=InboxPolicy(
+                offer_seconds=dict.fromkeys(ChannelClass, self.offer_timeout_seconds),
+                preferred_grace_seconds=self.preferred_grace_seconds,
+            ),
         )

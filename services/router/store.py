@@ -9,7 +9,7 @@ should happen and therefore ignored.
 import asyncio
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -71,6 +71,11 @@ class MongoStore:
         """See Store."""
         keys = [f"{pool}/{n}" for n in numbers]
         await self._journal.update_many({"_id": {"$in": keys}}, {"$set": {"published": True}})
+
+    async def journal(self, pool: str) -> AsyncIterator[Entry]:
+        """Give all entries of a pool in order, from the first."""
+        async for each in self._journal.find({"pool": pool}).sort("n", ASCENDING):
+            yield _entry(each)
 
     async def history(self, pool: str) -> History:
         """See Store."""

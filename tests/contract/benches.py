@@ -157,7 +157,7 @@ def router(database: Database, log: Log) -> Bench:
         store=store,
         publisher=log,
         observer=Measured(),
-        policy=Policy(),
+        policy_of=lambda _: Policy(),
         clock=lambda: NOW,
         owner="contract",
     )

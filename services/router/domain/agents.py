@@ -25,6 +25,8 @@ def on_profile(pool: Pool, command: AgentProfile) -> Reply:
     pool.join(agent, tuple(dict.fromkeys(data.inboxes)))
     agent.skills, agent.capacity = dict(data.skills), data.capacity
     agent.auto_accept, agent.voice_alone = dict(data.auto_accept), data.voice_alone
+    agent.excludes, agent.pull_limit = dict(data.excludes), data.pull_limit
+    _look_for_hopes(pool, agent.id)
     withdraw_misfits(pool, agent)
     pool.agent_changed(agent.id)
     announce(pool, agent, before)
@@ -32,7 +34,9 @@ def on_profile(pool: Pool, command: AgentProfile) -> Reply:
 
 
 def on_availability(pool: Pool, command: AgentAvailability) -> Reply:
-    """Sign on or off by channel; a sign that the Agent is there.
+    """Sign on or off by channel, or be left in peace (focus); a sign that the Agent is there.
+
+    It ends a wrap-up, and focus ends with the sign-off.
 
     Switching off one of several channels leaves the Agent what they have on it and only stops new
     Conversations; switching off the last one gives everything back.
@@ -42,10 +46,13 @@ def on_availability(pool: Pool, command: AgentAvailability) -> Reply:
         return unknown_agent(command.data.agent)
     before, was_on = face(agent), agent.signed_on
     agent.channels = {**agent.channels, **command.data.channels}
+    agent.wrap_up_until = None
+    if command.data.focus is not None:
+        agent.focus = command.data.focus
     agent.lost = agent.tired = False
     agent.timeouts = 0
     if not agent.signed_on:
-        agent.heartbeat_at = None
+        agent.heartbeat_at, agent.focus = None, False
         give_back(pool, agent, "signed_off")
     elif not was_on:
         agent.idle_since = pool.now
@@ -104,6 +111,11 @@ def give_back(pool: Pool, agent: Agent, reason: Literal["signed_off", "lost"]) -
             requeue(pool, standing, slot, slot.need)
 
 
+def _look_for_hopes(pool: Pool, agent_id: str) -> None:
+    pool.hopes.look_at(agent_id, pool.state.policy)
+    pool.hopes_changed = True
+
+
 def _leave(pool: Pool, agent: Agent | None, moved_to: str) -> Reply:
     """Forget an Agent who goes to another pool."""
     if agent is None:
@@ -117,6 +129,9 @@ def _leave(pool: Pool, agent: Agent | None, moved_to: str) -> Reply:
     pool.join(agent, ())
     del pool.state.agents[agent.id]
     pool.hands.pop(agent.id, None)
+    for turns in pool.state.turns.values():
+        turns.pop(agent.id, None)
+    _look_for_hopes(pool, agent.id)
     pool.agent_touched(agent.id)
     pool.changed_requests |= pool.waiting_for.get(agent.id, set())
     return Reply(200, body={"above": pool.state.decided})

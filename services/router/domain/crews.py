@@ -16,9 +16,10 @@ from sortedcontainers import SortedList
 
 from schemas.common import Channel, ChannelClass, channel_class
 from schemas.routing import Exclusion
+from services.router.domain.policy import ChoiceName
 from services.router.domain.queues import Line, Queues
 from services.router.domain.room import Hand, shortage
-from services.router.domain.state import Agent
+from services.router.domain.state import Agent, Needs, PoolState
 
 MOST_CREWS = 500
 """The one longest not asked for makes room for another; making it again costs one look at every Agent.
@@ -27,19 +28,41 @@ A crew takes some 30 bytes an Agent of its Inbox: all of them about 150 MB in an
 """
 
 
-class Rank(NamedTuple):
-    """Where a free Agent stands; the smaller is asked first."""
+_NO_TURNS: Mapping[str, int] = {}
 
-    total: int
+
+class Rank(NamedTuple):
+    """Where a free Agent stands; the smaller is asked first. `first` and `second` are as `rank_of` says."""
+
+    first: int
+    second: int
     idle_since: datetime
     agent: str
+
+
+def rank_of(choice: ChoiceName, agent: Agent, hand: Hand, skills: Needs, turns: Mapping[str, int]) -> Rank:
+    """Return where a free Agent stands.
+
+    least_loaded: fewest Conversations. longest_idle: nothing else. round_robin: whose last turn is longest
+    ago, who had none first. most_proficient: highest sum of levels above the needed ones, then (so that rare
+    skills stay free) fewest other skills. Ties: the longest idle, then the id.
+    """
+    first = second = 0
+    if choice == "least_loaded":
+        first = hand.total
+    elif choice == "round_robin":
+        first = turns.get(agent.id, 0)
+    elif choice == "most_proficient":
+        first = -sum(agent.skills.get(skill, 0) - level for skill, level in skills)
+        second = len(agent.skills) - sum(skill in agent.skills for skill, _ in skills)
+    return Rank(first, second, agent.idle_since, agent.id)
 
 
 class _Fitness(NamedTuple):
     """What `unfit` looks at. Both mappings are replaced when they change, never changed in place."""
 
     inboxes: tuple[str, ...]
-    away: bool
+    pause: Exclusion | None
     channels: Mapping[Channel, bool]
     skills: Mapping[str, int]
 
@@ -47,7 +70,7 @@ class _Fitness(NamedTuple):
         return other is not None and (
             self.channels is other.channels
             and self.skills is other.skills
-            and self.away == other.away
+            and self.pause == other.pause
             and self.inboxes == other.inboxes
         )
 
@@ -58,6 +81,9 @@ class Crew:
 
     inbox: str
     line: Line
+    choice: ChoiceName = "least_loaded"
+    turns: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By Inbox."""
     barred: dict[str, Exclusion] = field(default_factory=dict)
     ranks: dict[str, Rank | None] = field(default_factory=dict)
     """Of all who fit; None while they are full."""
@@ -82,7 +108,11 @@ class Crew:
     def rank(self, agent: Agent, hand: Hand) -> None:
         """Find the place of an Agent who fits."""
         full = shortage(agent, hand, self.line.classes, own="")
-        now = None if full else Rank(hand.total, agent.idle_since, agent.id)
+        now = (
+            None
+            if full
+            else rank_of(self.choice, agent, hand, self.line.skills, self.turns.get(self.inbox, _NO_TURNS))
+        )
         before = self.ranks.get(agent.id)
         self.ranks[agent.id] = now
         if before == now:
@@ -107,13 +137,14 @@ class Crews:
 
     def __init__(
         self,
-        agents: Mapping[str, Agent],
+        state: PoolState,
         members: Mapping[str, set[str]],
         hands: Mapping[str, Hand],
         queues: Queues,
     ) -> None:
         self.most = MOST_CREWS
-        self._agents, self._members, self._hands, self._queues = agents, members, hands, queues
+        self._state, self._agents = state, state.agents
+        self._members, self._hands, self._queues = members, hands, queues
         self._crews: OrderedDict[tuple[str, Line], Crew] = OrderedDict()
         self._of_inbox: defaultdict[str, set[Crew]] = defaultdict(set)
         self._fitting: defaultdict[str, set[Crew]] = defaultdict(set)
@@ -145,8 +176,11 @@ class Crews:
         """Note that nobody waits in the line any more."""
         self._uncovered[inbox].discard(line)
 
-    def open_to(self, agent: Agent) -> Iterator[SortedList]:
+    def open_to(self, agent: Agent, *, asked: bool = False) -> Iterator[SortedList]:
         """Give the places of each line that is not empty and that the Agent could serve now."""
+        if asked and paused(agent):  # who has a pause fits in no crew
+            yield from self._asked(agent)
+            return
         self._catch_up()
         for crew in self._fitting.get(agent.id, ()):
             places = self._queues.places(crew.inbox, crew.line)
@@ -157,6 +191,13 @@ class Crews:
                 if not (unfit(agent, line) or shortage(agent, self._hands[agent.id], line.classes, own="")):
                     yield self._queues.places(inbox, line)
 
+    def _asked(self, agent: Agent) -> Iterator[SortedList]:
+        for inbox in agent.inboxes:
+            for line, places in self._queues.lines(inbox):
+                full = shortage(agent, self._hands[agent.id], line.classes, own="")
+                if not (full or unfit(agent, line, asked=True)):
+                    yield places
+
     def _make(self, inbox: str, line: Line) -> Crew:
         while len(self._crews) >= self.most:
             _, oldest = self._crews.popitem(last=False)
@@ -166,7 +207,8 @@ class Crews:
             if self._queues.places(oldest.inbox, oldest.line):
                 self._uncovered[oldest.inbox].add(oldest.line)
         self._uncovered[inbox].discard(line)
-        crew = self._crews[inbox, line] = Crew(inbox, line)
+        choice = self._state.policy.of(inbox).choice
+        crew = self._crews[inbox, line] = Crew(inbox, line, choice, self._state.turns)
         self._of_inbox[inbox].add(crew)
         for agent_id in self._members.get(inbox, ()):
             agent = self._agents[agent_id]
@@ -204,7 +246,7 @@ class Crews:
 
 
 def _fitness(agent: Agent) -> _Fitness:
-    return _Fitness(agent.inboxes, agent.away, agent.channels, agent.skills)
+    return _Fitness(agent.inboxes, paused(agent), agent.channels, agent.skills)
 
 
 def reachable(agent: Agent, channel: Channel | None, needed: tuple[ChannelClass, ...]) -> bool:
@@ -225,14 +267,27 @@ def reachable(agent: Agent, channel: Channel | None, needed: tuple[ChannelClass,
     return True
 
 
-def unfit(agent: Agent, where: Line) -> Exclusion | None:
-    """Return what keeps the Agent from a whole line of their Inbox, room aside."""
+def paused(agent: Agent) -> Exclusion | None:
+    """Return why nothing is pushed to an Agent who is signed on."""
+    if agent.away:
+        return Exclusion.AWAY
+    if agent.wrap_up_until is not None:
+        return Exclusion.WRAP_UP
+    return Exclusion.FOCUS if agent.focus else None
+
+
+def unfit(agent: Agent, where: Line, *, asked: bool = False) -> Exclusion | None:
+    """Return what keeps the Agent from a whole line of their Inbox, room aside.
+
+    An Agent who asked is only kept from it by what they are not there for, or not able to.
+    """
     if not agent.signed_on:
         return Exclusion.SIGNED_OFF
     if not reachable(agent, where.channel, where.classes):
         return Exclusion.CHANNEL_OFF
-    if agent.away:
-        return Exclusion.AWAY
+    pause = paused(agent)
+    if pause and not (asked and pause is not Exclusion.AWAY):
+        return pause
     if any(agent.skills.get(skill, 0) < level for skill, level in where.skills):
         return Exclusion.MISSING_SKILL
     return None

@@ -10,6 +10,7 @@ from schemas.routing import (
     GrantData,
     OfferData,
     OfferEndedData,
+    OverflowData,
     ProfilePersonal,
     RefusalData,
     ReleasedData,
@@ -17,13 +18,14 @@ from schemas.routing import (
     RoutingGranted,
     RoutingOffered,
     RoutingOfferEnded,
+    RoutingOverflowed,
     RoutingRefused,
     RoutingReleased,
     RoutingUnassigned,
     UnassignData,
 )
 from services.router.domain.pool import Pool
-from services.router.domain.state import Agent, Need, Offer, Standing
+from services.router.domain.state import Agent, Need, Offer, Request, Standing
 
 RefusalReason = Literal["full", "signed_off", "unknown_agent", "other_inbox", "stale"]
 GrantReason = Literal["push", "pull", "take", "transfer"]
@@ -53,12 +55,20 @@ def granted(
     reason: GrantReason,
     forced: bool = False,
     explanation: Explanation,
+    overflow_from: str | None = None,
 ) -> RoutingGranted:
     """Decide that the Agent has the Conversation."""
     envelope, subject = _numbered(pool, standing, epoch)
     waited = max((pool.now - need.requested_at).total_seconds(), 0.0)
     data = GrantData(
-        **subject, agent=agent, reason=reason, forced=forced, waited_seconds=waited, explanation=explanation
+        **subject,
+        agent=agent,
+        reason=reason,
+        forced=forced,
+        waited_seconds=waited,
+        explanation=explanation,
+        inbox=need.inbox,
+        overflow_from=overflow_from,
     )
     decision = RoutingGranted(**envelope, data=data)
     pool.decisions.append(decision)
@@ -72,7 +82,7 @@ def offered(pool: Pool, standing: Standing, need: Need, epoch: int, offer: Offer
         **subject,
         agent=offer.agent,
         offer_id=offer.id,
-        inbox=need.inbox,
+        inbox=offer.inbox or need.inbox,
         channel=need.channel,
         expires_at=offer.expires_at,
     )
@@ -90,6 +100,13 @@ def offer_ended(
     envelope, subject = _numbered(pool, standing, epoch)
     data = OfferEndedData(**subject, agent=offer.agent, offer_id=offer.id, outcome=outcome)
     pool.decisions.append(RoutingOfferEnded(**envelope, data=data))
+
+
+def overflowed(pool: Pool, standing: Standing, request: Request, before: str) -> None:
+    """Decide that the request waits in another Inbox."""
+    envelope, subject = _numbered(pool, standing, request.epoch)
+    data = OverflowData(**subject, inbox=request.need.inbox, before=before, detail=request.overflow or "")
+    pool.decisions.append(RoutingOverflowed(**envelope, data=data))
 
 
 def unassigned(

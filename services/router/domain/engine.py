@@ -41,8 +41,15 @@ class TakeOver:
     policy: Policy
 
 
-Input = Envelope | Tick | TakeOver
-"""What a pool is stepped with: a command of `routing.commands`, or one of the two above."""
+@dataclass(frozen=True, slots=True)
+class NewPolicy:
+    """The file of policies has changed: the pool goes on under this one."""
+
+    policy: Policy
+
+
+Input = Envelope | Tick | TakeOver | NewPolicy
+"""What a pool is stepped with: a command of `routing.commands`, or one of the three above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,8 @@ def step(pool: Pool, given: Input, now: datetime) -> Step:
         _tick(pool)
     elif isinstance(given, TakeOver):
         _take_over(pool, given.policy)
+    elif isinstance(given, NewPolicy):
+        pool.obey(given.policy)
     else:
         reply = _RULES[type(given)](pool, given)
     settle(pool)
@@ -100,11 +109,17 @@ def _ring(pool: Pool, timer: Timer) -> None:
     if timer.kind == "heartbeat":
         lose(pool, pool.state.agents[timer.key])
         return
+    if timer.kind == "wrap_up":
+        pool.state.agents[timer.key].wrap_up_until = None
+        pool.agent_changed(timer.key)
+        return
     standing = pool.state.standings[timer.key]
     request = standing.request
     if timer.kind == "forget":
         del pool.state.standings[timer.key]
         pool.touched.conversations.discard(timer.key)
+    elif timer.kind == "look" and request and not request.offer:
+        pool.weigh_again(standing, request)
     elif timer.kind == "offer" and request and request.offer:
         time_out(pool, standing, request, request.offer)
     elif timer.kind == "wake" and request:
@@ -115,7 +130,7 @@ def _ring(pool: Pool, timer: Timer) -> None:
 
 
 def _take_over(pool: Pool, policy: Policy) -> None:
-    pool.state.policy = policy
+    pool.obey(policy)
     for agent in pool.state.agents.values():
         if agent.heartbeat_at is not None:
             agent.heartbeat_at = None

@@ -1,11 +1,13 @@
 """Bringing requests and Agents together: after `settle` no request waits that somebody could take."""
 
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
 from schemas.ids import derive
 from schemas.routing import Explanation
 from services.router.domain.candidates import Choice, choose, is_rejected, waits_for_preferred
 from services.router.domain.decisions import GrantReason, granted, offered
+from services.router.domain.overflow import overflow
 from services.router.domain.pool import Pool
 from services.router.domain.queues import Place, place
 from services.router.domain.state import Need, Offer, Request, Slot, Standing
@@ -18,6 +20,7 @@ def settle(pool: Pool) -> None:
     looked at. The place an Agent would serve next only moves back while this runs, so a place that
     turns out to be outdated is looked up again and put back.
     """
+    overflow(pool)
     heads = _changed(pool)
     while heads:
         where, agent_id = heappop(heads)
@@ -27,6 +30,10 @@ def settle(pool: Pool) -> None:
             current = next_for(pool, agent_id) if agent_id else None
         if current:
             heappush(heads, (current, agent_id))
+    for conversation_id in pool.changed_requests:
+        standing = pool.state.standings[conversation_id]
+        if standing.request and not standing.request.offer:
+            pool.plan(standing, standing.request)
     pool.changed_agents.clear()
     pool.changed_requests.clear()
 
@@ -63,10 +70,11 @@ def next_for(pool: Pool, agent_id: str, *, asked: bool = False) -> Place | None:
     agent = pool.state.agents.get(agent_id)
     if agent is None or not agent.signed_on or agent.away:
         return None
-    if pool.hands[agent_id].total >= agent.capacity.total:
+    held = pool.hands[agent_id].total
+    if held >= agent.capacity.total or (asked and agent.pull_limit is not None and held >= agent.pull_limit):
         return None
     best: Place | None = None
-    for places in pool.crews.open_to(agent):
+    for places in pool.crews.open_to(agent, asked=asked):
         for where in places:
             if best and where > best:
                 break
@@ -85,6 +93,8 @@ def _open_to(pool: Pool, conversation_id: str, agent_id: str) -> bool:
 
 def bestow(pool: Pool, standing: Standing, request: Request, choice: Choice, reason: GrantReason) -> None:
     """Grant the Conversation, or ask first where the Agent's profile says so."""
+    if reason == "push":
+        pool.take_turn(choice.inbox, choice.agent.id)
     if choice.agent.accepts_by_itself(request.need.classes):
         give(
             pool,
@@ -94,14 +104,17 @@ def bestow(pool: Pool, standing: Standing, request: Request, choice: Choice, rea
             agent=choice.agent.id,
             reason=reason,
             explanation=choice.explanation,
+            inbox=choice.inbox,
+            came_from=request.came_from,
         )
         return
     offer = Offer(
         id=derive("routing.offer", pool.state.pool, pool.state.decided + 1),
         agent=choice.agent.id,
-        expires_at=pool.after(pool.state.policy.offer_seconds),
+        expires_at=pool.after(pool.state.policy.of(request.need.inbox).rings(request.need.classes[0])),
         reason="pull" if reason == "pull" else "push",
         explanation=choice.explanation,
+        inbox=choice.inbox,
     )
     pool.reserve(standing, request, offer)
     offered(pool, standing, request.need, request.epoch, offer)
@@ -118,12 +131,25 @@ def give(
     reason: GrantReason,
     explanation: Explanation,
     forced: bool = False,
+    inbox: str | None = None,
+    came_from: str | None = None,
 ) -> None:
-    """Let the Agent have the Conversation."""
+    """Let the Agent have the Conversation; by overflow it is from now on in the Inbox it is served in."""
+    served = replace(need, inbox=inbox) if inbox and inbox != need.inbox else need
+    if served is not need:
+        came_from = came_from or need.inbox
     grant = granted(
-        pool, standing, need, epoch=epoch, agent=agent, reason=reason, forced=forced, explanation=explanation
+        pool,
+        standing,
+        served,
+        epoch=epoch,
+        agent=agent,
+        reason=reason,
+        forced=forced,
+        explanation=explanation,
+        overflow_from=came_from,
     )
-    pool.occupy(standing, Slot(need, epoch, agent, pool.now, grant))
+    pool.occupy(standing, Slot(served, epoch, agent, pool.now, grant))
 
 
 def offer_view(
@@ -136,7 +162,7 @@ def offer_view(
         "agent": offer.agent,
         "conversation_id": standing.conversation_id,
         "customer_id": standing.customer_id,
-        "inbox": request.need.inbox,
+        "inbox": offer.inbox or request.need.inbox,
         **({"kind": standing.kind} if standing.kind else {}),
         "channel": str(request.need.channel) if request.need.channel else None,
         "channel_class": str(request.need.classes[0]),

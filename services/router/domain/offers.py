@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from schemas.routing import AgentNext, Exclusion, Explanation, OfferAccept, OfferReject
-from services.router.domain.candidates import POLICY, Choice, exclusion
+from schemas.routing import AgentNext, Exclusion, OfferAccept, OfferReject
+from services.router.domain.candidates import Choice, exclusion, explained
 from services.router.domain.decisions import announce, face, offer_ended
 from services.router.domain.matching import bestow, give, next_for, offer_view
 from services.router.domain.pool import Pool
@@ -47,7 +47,8 @@ def withdraw_misfits(pool: Pool, agent: Agent) -> None:
         if (
             request
             and request.offer
-            and exclusion(pool, agent, conversation_id, request) not in (None, Exclusion.REJECTED)
+            and exclusion(pool, agent, conversation_id, request, asked=request.offer.reason == "pull")
+            not in (None, Exclusion.REJECTED)
         ):
             withdraw(pool, standing)
 
@@ -68,6 +69,8 @@ def on_accept(pool: Pool, command: OfferAccept) -> Reply:
         agent=offer.agent,
         reason=offer.reason,
         explanation=offer.explanation,
+        inbox=offer.inbox,
+        came_from=request.came_from,
     )
     return Reply(200, body=pool.touched.offers[offer.id])
 
@@ -102,11 +105,13 @@ def on_next(pool: Pool, command: AgentNext) -> Reply:
     standing = pool.state.standings[where.conversation_id]
     request = standing.request
     assert request is not None  # noqa: S101  (what stands in line waits)
-    bestow(pool, standing, request, Choice(agent, Explanation(policy=POLICY, why="pull")), "pull")
+    inbox = next(name for name in request.inboxes if name in agent.inboxes)
+    explanation = explained(pool, request, agent, inbox, why="pull")
+    bestow(pool, standing, request, Choice(agent, explanation, inbox), "pull")
     if request.offer:
         return Reply(200, body=pool.touched.offers[request.offer.id])
     grant = pool.decisions[-1]
-    offer = Offer(grant.id, agent.id, pool.now, "pull", Explanation(policy=POLICY, why="pull"))
+    offer = Offer(grant.id, agent.id, pool.now, "pull", explanation, inbox)
     return Reply(200, body=offer_view(pool, standing, request, offer, "accepted"))
 
 

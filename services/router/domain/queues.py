@@ -1,4 +1,6 @@
-"""Waiting requests in serving order, in one line per kind of need.
+"""Waiting requests in serving order, in one line per kind of need and Inbox.
+
+A request that was widened stands in a line of each of its Inboxes, and leaves all of them at once.
 
 Requests of one line differ in nothing that decides who may serve them, except past rejections and a
 preferred Agent. So to find an Agent's next Conversation it is enough to look at the heads of lines.
@@ -11,8 +13,10 @@ from typing import NamedTuple
 from sortedcontainers import SortedList
 
 from schemas.common import Channel
-from services.router.domain.state import RANK, Classes, Need, Request
+from services.router.domain.state import RANK, Classes, Request
 
+FIRST = -1
+"""The rank before all classes."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -39,12 +43,15 @@ class Line(NamedTuple):
 
 
 def place(conversation_id: str, request: Request) -> Place:
-    """Return the request's place: class, priority, due time, lost Agent, age, arrival."""
+    """Return the request's place: class, priority, due time, lost Agent, age; starving by age alone."""
     need = request.need
+    if request.starving:
+        since = request.since or need.requested_at
+        return Place(FIRST, 0, since, not request.ahead, need.requested_at, request.arrival, conversation_id)
     return Place(
         RANK[need.classes[0]],
-        -need.priority,
-        need.due_at or _NEVER,
+        -need.priority - request.boost,
+        request.due_at or _NEVER,
         not request.ahead,
         need.requested_at,
         request.arrival,
@@ -52,9 +59,9 @@ def place(conversation_id: str, request: Request) -> Place:
     )
 
 
-def line(need: Need) -> Line:
-    """Return the line in which `need` waits."""
-    return Line(need.channel, need.classes, need.skills)
+def line(request: Request) -> Line:
+    """Return the line in which the request waits, in each of its Inboxes."""
+    return Line(request.need.channel, request.need.classes, request.skills)
 
 
 class Queues:
@@ -63,22 +70,22 @@ class Queues:
     def __init__(self) -> None:
         self._lines: dict[str, dict[Line, SortedList]] = {}
 
-    def add(self, need: Need, where: Place) -> bool:
-        """Put a request in its line; return whether nobody waited there."""
-        places = self._lines.setdefault(need.inbox, {}).setdefault(line(need), SortedList())
+    def add(self, inbox: str, kind: Line, where: Place) -> bool:
+        """Put a request in a line; return whether nobody waited there."""
+        places = self._lines.setdefault(inbox, {}).setdefault(kind, SortedList())
         places.add(where)
         return len(places) == 1
 
-    def remove(self, need: Need, where: Place) -> bool:
-        """Take it out of its line, if it is there; return whether nobody waits there any more."""
-        lines = self._lines.get(need.inbox, {})
-        places = lines.get(line(need))
+    def remove(self, inbox: str, kind: Line, where: Place) -> bool:
+        """Take it out of a line, if it is there; return whether nobody waits there any more."""
+        lines = self._lines.get(inbox, {})
+        places = lines.get(kind)
         if places is None:
             return False
         places.discard(where)
         if places:
             return False
-        del lines[line(need)]
+        del lines[kind]
         return True
 
     def places(self, inbox: str, where: Line) -> SortedList:

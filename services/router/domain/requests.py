@@ -1,7 +1,9 @@
 """Commands of conversation: request, assign, widen, release (domain: Routing; architecture: Routing)."""
 
 from dataclasses import replace
+from datetime import datetime
 
+from schemas.common import ChannelClass
 from schemas.envelope import Envelope
 from schemas.routing import (
     AssignData,
@@ -30,15 +32,16 @@ def on_request(pool: Pool, command: RoutingRequest) -> None:
         if standing.slot and standing.slot.epoch == data.epoch:
             pool.decisions.append(standing.slot.grant)
         return
+    since = _since(pool, standing, data)
     _follow(standing, command, data)
     _give_up(pool, standing)
     need = _need(data)
-    request = Request(need, data.epoch, pool.arrival(), ahead=data.ahead)
+    request = Request(need, data.epoch, pool.arrival(), ahead=data.ahead, since=since)
     if data.avoid_agent:
         until = pool.after(pool.state.policy.ask_again_seconds)
         request.rejected[data.avoid_agent] = until
         pool.remind(until, "wake", standing.conversation_id)
-    seconds = pool.state.policy.preferred_grace_seconds
+    seconds = pool.state.policy.of(need.inbox).preferred_grace_seconds
     if need.preferred and seconds > 0:
         request.grace_until = pool.after(seconds)
         pool.remind(request.grace_until, "wake", standing.conversation_id)
@@ -91,10 +94,10 @@ def on_widen(pool: Pool, command: RoutingWiden) -> None:
         return
     need = replace(standing.need, classes=classes(*standing.need.classes, command.data.channel_class))
     if standing.request:
-        request = standing.request
         withdraw(pool, standing)
-        pool.vacate(standing)
-        pool.enqueue(standing, replace(request, need=need))
+        pool.leave_line(standing, standing.request)
+        standing.request.need = need
+        pool.enqueue(standing, standing.request)
     elif standing.slot:
         _widen_slot(pool, standing, standing.slot, need)
 
@@ -118,7 +121,7 @@ def on_release(pool: Pool, command: RoutingRelease) -> None:
 def requeue(pool: Pool, standing: Standing, slot: Slot, need: Need) -> None:
     """Let a Conversation that lost its Agent wait again under the same epoch, ahead of its equals."""
     pool.vacate(standing)
-    pool.enqueue(standing, Request(need, slot.epoch, pool.arrival(), ahead=True))
+    pool.enqueue(standing, Request(need, slot.epoch, pool.arrival(), ahead=True, since=pool.now))
 
 
 def _standing(pool: Pool, command: Envelope, data: Subject) -> Standing:
@@ -140,9 +143,29 @@ def _follow(standing: Standing, command: Envelope, data: Subject) -> None:
     standing.assigned_by = standing.refusal = None
 
 
+def _since(pool: Pool, standing: Standing, data: RequestData) -> datetime:
+    """Return when this wait began: it goes on where it waits already, and begins where an Agent had it."""
+    if standing.request:
+        return standing.request.since or standing.request.need.requested_at
+    return pool.now if data.ahead else min(data.requested_at, pool.now)
+
+
 def _give_up(pool: Pool, standing: Standing) -> None:
+    slot = standing.slot
     withdraw(pool, standing)
     pool.vacate(standing)
+    if slot:
+        _wrap_up(pool, slot)
+
+
+def _wrap_up(pool: Pool, slot: Slot) -> None:
+    """Let the Agent of a call that is over alone for a while."""
+    seconds = pool.state.policy.of(slot.need.inbox).wrap_up_seconds
+    if seconds > 0 and ChannelClass.VOICE in slot.need.classes:
+        agent = pool.state.agents[slot.agent]
+        agent.wrap_up_until = pool.after(seconds)
+        pool.remind(agent.wrap_up_until, "wrap_up", agent.id)
+        pool.agent_touched(agent.id)
 
 
 def _need(data: RequestData) -> Need:

@@ -52,6 +52,10 @@ def shortage(agent: Agent, hand: Hand, needed: Classes, own: str) -> str | None:
             return f"{agent.id} has {count} of {most} {name} Conversations"
     if agent.voice_alone and calls and ChannelClass.VOICE not in needed:
         return f"{agent.id} is on a call"
+    for held, barred in agent.excludes.items():
+        joining = next((name for name in needed if name in barred), None)
+        if joining and hand.counts[held] > (held in mine):
+            return f"{agent.id} has something of {held}, which excludes {joining}"
     others = total - calls - hand.counts[ChannelClass.TASKS]
     if agent.voice_alone and ChannelClass.VOICE in needed and others:
         return f"{agent.id} has {others} other Conversations, and a call needs all attention"

@@ -21,6 +21,10 @@ Classes = tuple[ChannelClass, ...]
 """Classes in the order of RANK, each once."""
 
 
+Needs = tuple[tuple[str, int], ...]
+"""Skills with the least level of each, sorted."""
+
+
 def classes(*names: ChannelClass) -> Classes:
     """Return `names` in serving order, each once."""
     return tuple(sorted(set(names), key=RANK.__getitem__))
@@ -39,6 +43,14 @@ class Agent:
     capacity: Capacity = field(default_factory=Capacity)
     auto_accept: dict[ChannelClass, bool] = field(default_factory=dict)
     voice_alone: bool = True
+    excludes: dict[ChannelClass, tuple[ChannelClass, ...]] = field(default_factory=dict)
+    """What may not join, while the Agent has something of a class; beside `voice_alone`."""
+    pull_limit: int | None = None
+    """Who holds so many may not ask for more."""
+    focus: bool = False
+    """Nothing is pushed; pull and take go on."""
+    wrap_up_until: datetime | None = None
+    """After a call: nothing is pushed until then."""
     channels: dict[Channel, bool] = field(default_factory=dict)
     heartbeat_at: datetime | None = None
     """When the last heartbeat was handled; None while no device was heard since sign-on."""
@@ -76,8 +88,7 @@ class Need:
     classes: Classes
     requested_at: datetime
     priority: int = 0
-    skills: tuple[tuple[str, int], ...] = ()
-    """Skill and minimum level, sorted."""
+    skills: Needs = ()
     due_at: datetime | None = None
     preferred: str | None = None
 
@@ -91,6 +102,8 @@ class Offer:
     expires_at: datetime
     reason: Literal["push", "pull"]
     explanation: Explanation
+    inbox: str = ""
+    """Where the Agent would serve it; empty in old states: where it was asked for."""
 
 
 @dataclass(slots=True)
@@ -107,6 +120,28 @@ class Request:
     rejected: dict[str, datetime] = field(default_factory=dict)
     """Agents not to be asked, and until when."""
     offer: Offer | None = None
+    since: datetime | None = None
+    """When this wait began, from which ageing and relaxation count; None: when it was requested."""
+    waived: bool = False
+    """In its last Inbox nobody could ever have had its skills: they are needed no more."""
+    came_from: str | None = None
+    """The Inbox it was requested in, where it is in another by overflow."""
+    overflow: str | None = None
+    """Why, in words."""
+    due_at: datetime | None = None
+    """From here on: what `waiting.weigh` made of it. The due time it has, or has by the target."""
+    boost: int = 0
+    """What ageing and relaxation add to the priority."""
+    starving: bool = False
+    """Waited so long that it is served before all others."""
+    steps: int = 0
+    """Steps of relaxation taken."""
+    skills: Needs = ()
+    """As they are needed by now."""
+    inboxes: tuple[str, ...] = ()
+    """Whose Agents may have it, its own first; empty in old states."""
+    look_at: datetime | None = None
+    """When to weigh it again."""
 
 
 @dataclass(slots=True)
@@ -167,5 +202,9 @@ class PoolState:
     arrivals: int = 0
     agents: dict[str, Agent] = field(default_factory=dict)
     standings: dict[str, Standing] = field(default_factory=dict)
+    turns: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By Inbox that goes round: when each Agent last had a turn, by number."""
     handling: dict[str, dict[ChannelClass, float]] = field(default_factory=dict)
     """By Inbox and class: smoothed seconds a Conversation stays with an Agent."""
+    handled: dict[str, dict[ChannelClass, int]] = field(default_factory=dict)
+    """By Inbox and class: from how many Conversations that is."""

@@ -59,12 +59,7 @@ def handling_view(pool: Pool, inbox: str, name: ChannelClass) -> dict[str, Any]:
 
 def depths(pool: Pool) -> dict[tuple[str, ChannelClass], int]:
     """Return how many Conversations are in line, by Inbox and class; offers are not in line."""
-    found: dict[tuple[str, ChannelClass], int] = {}
-    for inbox in pool.queues.inboxes():
-        for line, places in pool.queues.lines(inbox):
-            queue = (inbox, line.classes[0])
-            found[queue] = found.get(queue, 0) + len(places)
-    return found
+    return +pool.depths
 
 
 def _waiting(standing: Standing, request: Request) -> dict[str, Any]:
@@ -74,10 +69,14 @@ def _waiting(standing: Standing, request: Request) -> dict[str, Any]:
         "inbox": request.need.inbox,
         "channel": _name(request.need.channel),
         "channel_class": str(request.need.classes[0]),
+        "classes": [str(name) for name in request.need.classes],
+        "skills": [{"name": name, "level": level} for name, level in request.skills],
+        "inboxes": list(request.inboxes),
         "agent": offer.agent if offer else None,
         "priority": request.need.priority,
         "requested_at": request.need.requested_at,
         "place": {
+            "rank": where.rank,
             "urgency": where.urgency,
             "due_at": where.due_at.replace(microsecond=0),
             "behind": where.behind,

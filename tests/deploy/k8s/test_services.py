@@ -15,6 +15,8 @@ from services.chassis.inboxes import load_inboxes
 from services.chassis.service import CHECK_SECONDS, CLOSE_SECONDS, HTTP_DRAIN_SECONDS, LEAVE_SECONDS
 from services.conversation.rules_file import RulesFile
 from services.conversation.wording import Wordings
+from services.router.domain.policy import Policy
+from services.router.policies import load as load_policies
 from tests.deploy.dockerfile import stages
 from tests.deploy.k8s.rendered import (
     OVERLAYS,
@@ -141,7 +143,7 @@ def test_files_that_a_service_reads_are_mounted_where_the_image_looks_and_can_be
     source = (ROOT / "services" / service / "app.py").read_text()
     wanted = {
         IMAGE[variable]
-        for variable in ("ACCOUNTS_FILE", "AGENTS_FILE", "RULES_FILE")
+        for variable in ("ACCOUNTS_FILE", "AGENTS_FILE", "ROUTING_FILE", "RULES_FILE")
         if f"settings.{variable.lower()}" in source
     }
     mounted = mounted_of(overlay, deployment(overlay, service))
@@ -155,6 +157,8 @@ def test_files_that_a_service_reads_are_mounted_where_the_image_looks_and_can_be
             assert load_inboxes(file)
         elif path == IMAGE["RULES_FILE"]:
             assert RulesFile(file, load_inboxes(tmp_path / "agents.yaml")).rules.rules
+        elif path == IMAGE["ROUTING_FILE"]:
+            assert load_policies(file, load_inboxes(tmp_path / Path(IMAGE["AGENTS_FILE"]).name), Policy())
         elif whole:
             assert list(Accounts.load(file))
         else:

@@ -24,7 +24,7 @@ class Replica:
             store=store,
             publisher=FakePublisher(world, Trouble()),
             observer=self.observer,
-            policy=Policy(),
+            policy_of=lambda _: Policy(),
             clock=lambda: START,
             owner="test",
             snapshot_every=2,
@@ -106,7 +106,7 @@ async def test_read_models_show_agents_queues_and_the_explained_request(
         row = await reads.request(conversation)
         assert row is not None
         positions[conversation] = await reads.position(row)
-        assert await reads.expected_wait(row, positions[conversation]) == positions[conversation] * 300.0
+        assert await reads.expected_wait(row) == positions[conversation] * 300.0
     assert positions == {"c3": 1, "c2": 2}
 
 

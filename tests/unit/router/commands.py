@@ -114,9 +114,13 @@ def profile(
     return AgentProfile(**_envelope(), data=data, personal=ProfilePersonal(name=agent.title()))
 
 
-def available(agent: str, *channels: Channel, on: bool = True) -> AgentAvailability:
+def available(
+    agent: str, *channels: Channel, on: bool = True, focus: bool | None = None
+) -> AgentAvailability:
     chosen = channels or tuple(Channel)
-    data = AvailabilityData(pool=POOL, agent=agent, actor=agent, channels=dict.fromkeys(chosen, on))
+    data = AvailabilityData(
+        pool=POOL, agent=agent, actor=agent, channels=dict.fromkeys(chosen, on), focus=focus
+    )
     return AgentAvailability(**_envelope(), data=data)
 
 

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from schemas.common import Channel
+from schemas.common import Channel, ChannelClass
 from schemas.routing import AgentChanged
 from services.router.domain.engine import MOST_TIMERS, TakeOver
-from services.router.domain.policy import Policy
+from services.router.domain.policy import InboxPolicy, Policy
 from tests.unit.router.commands import Desk, accept, available, heartbeat, kinds, profile, request
 
 
@@ -100,7 +100,7 @@ def test_after_a_take_over_heartbeats_start_with_full_grace() -> None:
 
 def test_a_take_over_brings_its_policy() -> None:
     desk = Desk("ana", auto_accept={"messaging": False})
-    desk.send(TakeOver(Policy(offer_seconds=2)))
+    desk.send(TakeOver(Policy(defaults=InboxPolicy(offer_seconds={ChannelClass.MESSAGING: 2}))))
     desk.send(request("c1"))
     assert kinds(desk.wait(2)) == ["offer_ended"]
 

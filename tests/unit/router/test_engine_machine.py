@@ -15,12 +15,14 @@ from schemas.envelope import Envelope
 from schemas.routing import AgentChanged, RoutingGranted, RoutingOffered
 from services.router.domain import snapshot
 from services.router.domain.candidates import exclusion, is_rejected, waits_for_preferred
-from services.router.domain.crews import Rank
-from services.router.domain.engine import Input, TakeOver, Tick, step
-from services.router.domain.policy import Policy
+from services.router.domain.crews import paused, rank_of
+from services.router.domain.engine import Input, NewPolicy, TakeOver, Tick, step
+from services.router.domain.hopes import Hopes, hope_of
+from services.router.domain.policy import InboxPolicy, Policy, Relaxation
 from services.router.domain.pool import Pool
 from services.router.domain.queues import Place, line, place
-from services.router.domain.state import PoolState
+from services.router.domain.state import PoolState, Request
+from services.router.domain.waiting import next_look, told, words
 from tests.unit.router import commands
 from tests.unit.router.commands import POOL, START
 
@@ -34,6 +36,36 @@ limits = st.fixed_dictionaries(
     {"total": st.integers(0, 4), "voice": small, "messaging": small, "email": small}
 )
 inboxes = st.sampled_from(["support", "billing"])
+POLICIES = (
+    Policy(),
+    Policy(
+        ask_again_seconds=20,
+        defaults=InboxPolicy(
+            choice="round_robin",
+            targets={ChannelClass.MESSAGING: 30},
+            ageing_seconds=20,
+            ageing_limit=3,
+            wrap_up_seconds=5,
+        ),
+        inboxes={
+            "support": InboxPolicy(
+                choice="most_proficient",
+                relaxation=(
+                    Relaxation(5, lower=1),
+                    Relaxation(40, inboxes=("billing",), priority=1),
+                    Relaxation(50, drop=("billing",)),
+                ),
+                fallback="billing",
+            )
+        },
+    ),
+    Policy(
+        defaults=InboxPolicy(
+            choice="longest_idle", starving_seconds=60, preferred_grace_seconds=0, wrap_up_seconds=30
+        ),
+        inboxes={"support": InboxPolicy(fallback="billing", ageing_seconds=3)},
+    ),
+)
 CLASS_OF = {Channel.VOICE: ChannelClass.VOICE, Channel.EMAIL: ChannelClass.EMAIL}
 
 
@@ -52,11 +84,13 @@ class EngineMachine(RuleBasedStateMachine):
 
     def send(self, given: Input) -> tuple[Envelope, ...]:
         self.journal.append((given, self.now))
-        before = self._waiting()
+        before = {key: self.request_of(key) for key in self._waiting()}
         known = self.pool.state.decided
         decisions = step(self.pool, given, self.now).decisions
         self.decided += decisions
         for decision in decisions:
+            if isinstance(decision, RoutingOffered):
+                self._check_peace(decision)
             if isinstance(decision, RoutingGranted | RoutingOffered) and decision.data.n > known:
                 self._check_room(decision)
                 self._check_first_come(decision, before)
@@ -69,6 +103,16 @@ class EngineMachine(RuleBasedStateMachine):
             if standing.request and not standing.request.offer
         }
 
+    def request_of(self, conversation: str) -> Request:
+        request = self.pool.state.standings[conversation].request
+        assert request is not None
+        return request
+
+    def _check_peace(self, decision: RoutingOffered) -> None:
+        standing = self.pool.state.standings[decision.data.conversation_id]
+        if standing.request and standing.request.offer and standing.request.offer.reason == "push":
+            assert paused(self.pool.state.agents[decision.data.agent]) is None
+
     def _check_room(self, decision: RoutingGranted | RoutingOffered) -> None:
         if isinstance(decision, RoutingGranted) and decision.data.forced:
             return
@@ -79,25 +123,27 @@ class EngineMachine(RuleBasedStateMachine):
             assert hand.counts[name] <= getattr(agent.capacity, name)
         if agent.voice_alone and hand.counts[ChannelClass.VOICE]:
             assert hand.total == 1
+        for held, barred in agent.excludes.items():
+            got = hand.held.get(decision.data.conversation_id, ())
+            if any(name in barred for name in got):
+                assert not hand.counts[held] - (held in got)
 
-    def _check_first_come(self, decision: RoutingGranted | RoutingOffered, before: dict[str, Place]) -> None:
+    def _check_first_come(
+        self, decision: RoutingGranted | RoutingOffered, before: dict[str, Request]
+    ) -> None:
         if isinstance(decision, RoutingGranted) and decision.data.reason != "push":
             return
         key, agent = decision.data.conversation_id, decision.data.agent
-        standing = self.pool.state.standings[key]
-        if key not in before or standing.need is None:
+        if key not in before:
             return
+        served = before[key]
         for other, where in self._waiting().items():
             request = self.pool.state.standings[other].request
             assert request is not None
-            if (
-                other not in before
-                or request.need.inbox != standing.need.inbox
-                or line(request.need) != line(standing.need)
-            ):
+            if other not in before or (request.inboxes, line(request)) != (served.inboxes, line(served)):
                 continue
             assert (
-                where > before[key]
+                where > place(key, served)
                 or is_rejected(request, agent, self.pool.now)
                 or waits_for_preferred(self.pool, other, request)
             )
@@ -116,24 +162,47 @@ class EngineMachine(RuleBasedStateMachine):
         alone=st.booleans(),
         skilled=small,
         both=st.booleans(),
+        apart=st.booleans(),
+        most=st.none() | st.integers(1, 2),
     )
     def profile(
-        self, agent: str, limits: dict[str, int], skilled: int, *, asked: bool, alone: bool, both: bool
+        self,
+        agent: str,
+        limits: dict[str, int],
+        skilled: int,
+        most: int | None,
+        *,
+        asked: bool,
+        alone: bool,
+        both: bool,
+        apart: bool,
     ) -> None:
         self.send(
             commands.profile(
                 agent,
-                inboxes=("support", "billing") if both else ("support",),
+                inboxes=("support", "billing") if both else ("billing" if apart else "support",),
                 capacity=limits,
                 skills={"billing": skilled},
                 voice_alone=alone,
                 auto_accept={ChannelClass.MESSAGING: not asked},
+                excludes={ChannelClass.EMAIL: (ChannelClass.MESSAGING,)} if apart else {},
+                pull_limit=most,
             )
         )
 
-    @rule(agent=agents, chosen=st.lists(channels, max_size=3), on=st.booleans())
-    def availability(self, agent: str, chosen: list[Channel], *, on: bool) -> None:
-        self.send(commands.available(agent, *chosen, on=on))
+    @rule(
+        agent=agents, chosen=st.lists(channels, max_size=3), on=st.booleans(), focus=st.none() | st.booleans()
+    )
+    def availability(self, agent: str, chosen: list[Channel], *, on: bool, focus: bool | None) -> None:
+        self.send(commands.available(agent, *chosen, on=on, focus=focus))
+
+    @rule(policy=st.sampled_from(POLICIES))
+    def policy_changes(self, policy: Policy) -> None:
+        waited = {key: self.request_of(key) for key in self._waiting()}
+        ages = {key: (each.since, each.arrival) for key, each in waited.items()}
+        self.send(NewPolicy(policy))
+        for key, age in ages.items():
+            assert (waited[key].since, waited[key].arrival) == age
 
     @rule(agent=agents)
     def heartbeat(self, agent: str) -> None:
@@ -226,9 +295,9 @@ class EngineMachine(RuleBasedStateMachine):
         whose = agent or request.offer.agent
         self.send((commands.accept if yes else commands.reject)(whose, offer))
 
-    @rule()
-    def taken_over(self) -> None:
-        self.send(TakeOver(Policy()))
+    @rule(policy=st.sampled_from(POLICIES))
+    def taken_over(self, policy: Policy) -> None:
+        self.send(TakeOver(policy))
 
     @rule()
     def restart(self) -> None:
@@ -241,19 +310,23 @@ class EngineMachine(RuleBasedStateMachine):
     def crews_are_looked_at(self) -> None:
         """What a crew says of its Inbox's Agents is what looking at each of them says."""
         for conversation in self._waiting():
-            request = self.pool.state.standings[conversation].request
-            assert request is not None
-            need = request.need
-            crew = self.pool.crews.of(need.inbox, line(need))
-            reasons = {
-                agent.id: exclusion(self.pool, agent, conversation, replace(request, rejected={}))
-                for agent in self.pool.state.agents.values()
-                if need.inbox in agent.inboxes
-            }
-            free = [self.pool.state.agents[name] for name, reason in reasons.items() if reason is None]
-            ranks = [Rank(self.pool.hands[agent.id].total, agent.idle_since, agent.id) for agent in free]
-            assert list(crew.free) == sorted(ranks)
-            assert crew.excluded() == Counter(filter(None, reasons.values()))
+            request = self.request_of(conversation)
+            for inbox in request.inboxes:
+                self._check_crew(inbox, conversation, replace(request, rejected={}, inboxes=(inbox,)))
+
+    def _check_crew(self, inbox: str, conversation: str, request: Request) -> None:
+        crew = self.pool.crews.of(inbox, line(request))
+        reasons = {
+            agent.id: exclusion(self.pool, agent, conversation, request)
+            for agent in self.pool.state.agents.values()
+            if inbox in agent.inboxes
+        }
+        free = [self.pool.state.agents[name] for name, reason in reasons.items() if reason is None]
+        choice = self.pool.state.policy.of(inbox).choice
+        turns = self.pool.state.turns.get(inbox, {})
+        ranks = [rank_of(choice, agent, self.pool.hands[agent.id], request.skills, turns) for agent in free]
+        assert list(crew.free) == sorted(ranks)
+        assert crew.excluded() == Counter(filter(None, reasons.values()))
 
     # --- what always holds ----------------------------------------------------------------------
 
@@ -285,6 +358,43 @@ class EngineMachine(RuleBasedStateMachine):
                 continue
             for agent in self.pool.state.agents.values():
                 assert exclusion(self.pool, agent, conversation, request) is not None
+
+    @invariant()
+    def who_waits_stands_in_a_line_of_each_of_its_inboxes_and_nothing_else_does(self) -> None:
+        stands = sorted(
+            (inbox, kind, where)
+            for inbox in self.pool.queues.inboxes()
+            for kind, places in self.pool.queues.lines(inbox)
+            for where in places
+        )
+        waiting = {key: self.request_of(key) for key in self._waiting()}
+        assert stands == sorted(
+            (inbox, line(request), place(key, request))
+            for key, request in waiting.items()
+            for inbox in request.inboxes
+        )
+        assert sum(self.pool.depths.values()) == len(waiting)
+
+    @invariant()
+    def who_waits_is_weighed_and_looked_at_again_in_time(self) -> None:
+        for key in self._waiting():
+            request = self.request_of(key)
+            policy = self.pool.state.policy.of(request.need.inbox)
+            assert request.look_at == next_look(request, policy, self.pool.now)
+            assert told(request, policy) == tuple(
+                words(step, request.need.skills) for step in policy.relaxation[: request.steps]
+            )
+
+    @invariant()
+    def what_nobody_could_ever_serve_has_nowhere_else_to_go(self) -> None:
+        for key in self._waiting():
+            hope = hope_of(self.request_of(key))
+            fresh = Hopes(self.pool.state.agents, self.pool.members)
+            assert fresh.left(hope, self.pool.state.policy) == self.pool.hopes.left(
+                hope, self.pool.state.policy
+            )
+            if not fresh.left(hope, self.pool.state.policy):
+                assert fresh.refuge(hope, self.pool.state.policy) is None
 
     @invariant()
     def nobody_signed_off_or_lost_has_anything(self) -> None:

@@ -48,7 +48,7 @@ class Replica:
             store=FakeStore(world, trouble),
             publisher=FakePublisher(world, trouble),
             observer=self.observer,
-            policy=Policy(),
+            policy_of=lambda _: Policy(),
             clock=lambda: self.now,
             owner="test",
             snapshot_every=snapshot_every,
