@@ -153,7 +153,7 @@ class Foreseen:
     def free(self, inboxes: Inboxes, own: Line) -> int:
         """Return how many Agents could take one of this line now."""
         room = self._room(inboxes, own)
-        return sum(_has_room(agent, load, own.classes[0]) for agent, load in self._there if agent.id in room)
+        return sum(has_room(agent, load, own.classes[0]) for agent, load in self._there if agent.id in room)
 
     def _handling(self, inboxes: Inboxes, where: Line) -> float:
         return self._times.get((inboxes[0], where.classes[0]), HANDLING_SECONDS)
@@ -207,7 +207,7 @@ def _agent(row: Document) -> Agent:
     )
 
 
-def _has_room(agent: Agent, load: Mapping[str, int], kind: ChannelClass) -> bool:
+def has_room(agent: Agent, load: Mapping[str, int], kind: ChannelClass) -> bool:
     """Return whether the Agent could take one more Conversation of the class."""
     if load["total"] >= agent.capacity.total or load[kind] >= getattr(agent.capacity, kind):
         return False

@@ -1,12 +1,13 @@
 """Tasks in a pool: room of their own, no channel, and a call beside them."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from schemas.common import Channel, ChannelClass
 from schemas.routing import RoutingRequest
-from services.chassis.mongo import Document
 from services.router.api import offer_json
 from services.router.domain import snapshot
+from services.router.domain.state import Agent
 from services.router.domain.views import request_view
 from services.router.readmodels import has_room
 from tests.unit.router.commands import Desk, assign, available, kinds, profile, release, request
@@ -71,15 +72,10 @@ def test_a_call_comes_to_who_has_tasks_and_no_task_to_who_is_on_a_call() -> None
 
 
 def test_who_has_only_tasks_is_counted_as_free_for_calls() -> None:
-    capacity = {"total": 8, "voice": 1, "messaging": 3, "email": 5, "tasks": 5}
-    agent: Document = {
-        "capacity": capacity,
-        "voice_alone": True,
-        "load": {"total": 2, "voice": 0, "messaging": 0, "email": 0, "tasks": 2},
-    }
-    assert has_room(agent, ChannelClass.VOICE)
-    agent["load"]["messaging"], agent["load"]["total"] = 1, 3
-    assert not has_room(agent, ChannelClass.VOICE)
+    agent = Agent("ana", "Ana", datetime(2026, 1, 5, tzinfo=UTC))
+    load = {"total": 2, "voice": 0, "messaging": 0, "email": 0, "tasks": 2}
+    assert has_room(agent, load, ChannelClass.VOICE)
+    assert not has_room(agent, {**load, "messaging": 1, "total": 3}, ChannelClass.VOICE)
 
 
 def test_an_offer_of_a_task_names_the_task() -> None:
