@@ -13,9 +13,11 @@ from typing import Any
 from uuid import UUID
 
 from schemas.common import Channel, ChannelClass, channel_class
+from schemas.routing import Exclusion
 from services.chassis.inboxes import Inbox
 from services.chassis.mongo import Database, Document
 from services.chassis.pages import page
+from services.router.domain.views import agent_of, why_waiting
 
 HANDLING_SECONDS = 300.0
 """Assumed before the first Conversation of a queue is done."""
@@ -112,6 +114,21 @@ class ReadModels:
         time = await self._handling.find_one({"_id": f"{row['pool']}/{row['inbox']}/{kind}"})
         seconds = time["handling_seconds"] if time else HANDLING_SECONDS
         return expected_wait(position, in_rotation(agents, row["inbox"], kind), kind, seconds)
+
+    async def why_waiting(self, row: Document, now: datetime) -> dict[str, Any] | None:
+        """Return why a queued request is with nobody yet: how many Agents are kept from it by what.
+
+        Looks at every Agent of its Inboxes; the rest of the pool is counted.
+        """
+        if "classes" not in row:  # of a release that did not show them
+            return None
+        here = {"pool": row["pool"], "inboxes": {"$in": row["inboxes"]}}
+        agents = [agent_of(each["_id"], each) async for each in self._agents.find(here)]
+        counts = why_waiting(row, agents, now)
+        pool = await self._agents.count_documents({"pool": row["pool"]})
+        counts[Exclusion.OTHER_INBOX] = pool - len(agents)
+        free = counts.pop("free", 0)
+        return {"excluded": {str(reason): count for reason, count in counts.items() if count}, "free": free}
 
 
 def in_rotation(agents: Sequence[Document], inbox: str, kind: ChannelClass) -> list[Document]:
