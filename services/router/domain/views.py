@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.common import Channel, ChannelClass
 from schemas.routing import Capacity, Exclusion
-from services.router.domain.crews import unfit
+from services.router.domain.fitness import unfit
 from services.router.domain.policy import InboxPolicy
 from services.router.domain.pool import Pool
 from services.router.domain.queues import Line, place
