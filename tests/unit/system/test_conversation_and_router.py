@@ -24,7 +24,7 @@ from services.conversation.domain.rules import ATTACH, ROUTE
 from services.conversation.domain.table import ALLOWED, Action
 from services.conversation.domain.timers import next_due, tick
 from services.router.domain.engine import Tick, step
-from services.router.domain.policy import Policy
+from services.router.domain.policy import InboxPolicy, Policy, Relaxation
 from services.router.domain.pool import Pool
 from services.router.domain.state import PoolState
 from tests.unit.conversation.builders import INBOXES, START, message
@@ -32,6 +32,14 @@ from tests.unit.conversation.builders import INBOXES, START, message
 AGENTS = ("ana", "ben", "cleo")
 CUSTOMERS = ("c1", "c2", "c3", "c4", "c5", "c6")
 CHANNELS = (Channel.SMS, Channel.WHATSAPP, Channel.EMAIL, Channel.CHAT)
+AT_FIRST = {"ana": ("support",), "ben": ("support", "fallback"), "cleo": ("fallback",)}
+POLICY = Policy(
+    inboxes={
+        "support": InboxPolicy(
+            relaxation=(Relaxation(20, inboxes=("fallback",)), Relaxation(60, lower=1)), fallback="fallback"
+        )
+    }
+)
 CAPACITY = contract.Capacity(total=2, messaging=2, email=1)
 
 
@@ -40,7 +48,7 @@ class System(RuleBasedStateMachine):
         super().__init__()
         self.now = START
         self.threads = {customer: Thread(customer_id=customer) for customer in CUSTOMERS}
-        self.pool = Pool(PoolState("main", Policy()))
+        self.pool = Pool(PoolState("main", POLICY))
         self.commands: list[Envelope] = []
         self.decisions: list[Envelope] = []
         self.old_commands: list[Envelope] = []
@@ -50,7 +58,7 @@ class System(RuleBasedStateMachine):
         self.count = 0
         for agent in AGENTS:
             self.command_agent(
-                contract.AgentProfile, agent, inboxes=("support", "fallback"), capacity=CAPACITY
+                contract.AgentProfile, agent, inboxes=AT_FIRST[agent], capacity=CAPACITY, skills={"french": 1}
             )
 
     # --- plumbing -------------------------------------------------------------------------------
@@ -150,6 +158,20 @@ class System(RuleBasedStateMachine):
         action, reason = (Action.TAKE, "take") if take else (Action.TRANSFER, "transfer")
         self.act(customer, action, lambda draft: routing.assign(draft, agent, reason, force=force))
 
+    @rule(agent=st.sampled_from(AGENTS), inboxes=st.sampled_from([("support",), ("fallback",)]))
+    def join(self, agent: str, inboxes: tuple[str, ...]) -> None:
+        self.command_agent(contract.AgentProfile, agent, inboxes=inboxes, capacity=CAPACITY)
+
+    @rule(customer=st.sampled_from(CUSTOMERS), level=st.integers(0, 3))
+    def needs_french(self, customer: str, level: int) -> None:
+        """As a caller's choice does."""
+
+        def ask(draft: Draft) -> None:
+            draft.change(skills={"french": level} if level else {})
+
+        if self.threads[customer].current is not None:
+            self.change(customer, ids.derive("skills", self.number()), ask)
+
     @rule(agent=st.sampled_from(AGENTS), on=st.booleans())
     def sign(self, agent: str, *, on: bool) -> None:
         self.command_agent(contract.AgentAvailability, agent, channels=dict.fromkeys(CHANNELS, on))
@@ -219,7 +241,13 @@ class System(RuleBasedStateMachine):
         """In the end all Agents are there, with room for all: everyone who waits is served."""
         room = contract.Capacity(total=50, messaging=50, email=50)
         for agent in AGENTS:
-            self.command_agent(contract.AgentProfile, agent, inboxes=("support", "fallback"), capacity=room)
+            self.command_agent(
+                contract.AgentProfile,
+                agent,
+                inboxes=("support", "fallback"),
+                capacity=room,
+                skills={"french": 3},
+            )
             self.command_agent(contract.AgentAvailability, agent, channels=dict.fromkeys(CHANNELS, True))
         for _ in range(3):
             self.come_to_rest()
@@ -252,6 +280,9 @@ class System(RuleBasedStateMachine):
             return
         assert slot is not None
         assert (slot.agent, slot.epoch) == (current.agent, current.routing.current)
+        if slot.grant.data.reason == "push":
+            assert current.inbox == slot.need.inbox
+            assert current.inbox in self.pool.state.agents[slot.agent].inboxes
         assert {channel_class(contact.channel) for contact in current.live_contacts} <= set(slot.need.classes)
 
 
