@@ -77,6 +77,8 @@ class TransferredData(ConversationRef):
 
     before: str
     by: str | None = None
+    reason: str | None = None
+    """`overflow`: the router's policy moved it."""
 
 
 class MergedData(ConversationRef):

@@ -164,7 +164,8 @@ def _queues(parts: Parts) -> APIRouter:
             raise not_found(f"a request of Conversation or Task {conversation_id}")
         position = await parts.reads.position(row) if row["state"] == "queued" else None
         expected = await parts.reads.expected_wait(row) if position else None
-        return request_json(row, position, expected)
+        because = await parts.reads.why_waiting(row, parts.clock()) if row["state"] == "queued" else None
+        return {**request_json(row, position, expected), "waiting_because": because}
 
     return router
 
@@ -225,6 +226,10 @@ def agent_json(row: Document) -> dict[str, Any]:
         "id": row["_id"],
         **{name: row[name] for name in _SHOWN},
         "away": row["away"],
+        "focus": row.get("focus", False),
+        "wrap_up_until": rfc3339(row["wrap_up_until"]) if row.get("wrap_up_until") else None,
+        "excludes": row.get("excludes", {}),
+        "pull_limit": row.get("pull_limit"),
         "load": row["load"],
     }
 
@@ -246,6 +251,15 @@ def _what(row: Document) -> dict[str, Any]:
         "kind": kind,
         "conversation_id": what if kind == "conversation" else None,
         "task_id": what if kind == "task" else None,
+    }
+
+
+def _patience(row: Document) -> dict[str, Any]:
+    """Return what a queued request will do by itself, and when."""
+    step, hoped = row.get("next_step"), row.get("waits_for")
+    return {
+        "next_relaxation": {"at": rfc3339(step["at"]), "what": step["what"]} if step else None,
+        "waits_for": {"agent": hoped["agent"], "until": rfc3339(hoped["until"])} if hoped else None,
     }
 
 
@@ -272,5 +286,9 @@ def request_json(row: Document, position: int | None, expected: float | None) ->
         "position": position,
         "expected_wait_seconds": expected,
         "explanation": decision.get("explanation"),
+        "relaxed": row.get("relaxed", []),
+        "overflow_from": row.get("overflow_from"),
+        "overflow": row.get("overflow"),
+        **(_patience(row) if row["state"] == "queued" else {"next_relaxation": None, "waits_for": None}),
         "decision": decision or None,
     }

@@ -70,6 +70,8 @@ class Asking:
             capacity=Capacity(**wanted.capacity.model_dump()),
             auto_accept=wanted.auto_accept,
             voice_alone=wanted.voice_alone,
+            excludes={held: tuple(barred) for held, barred in wanted.excludes.items()},
+            pull_limit=wanted.pull_limit,
             above=above,
         )
         return await self._ask(
@@ -80,7 +82,9 @@ class Asking:
         self, command: UUID, agent: Document, actor: str, wanted: AvailabilityInput
     ) -> Asked:
         """Sign on or off."""
-        data = AvailabilityData(pool=agent["pool"], agent=agent["_id"], actor=actor, channels=wanted.root)
+        data = AvailabilityData(
+            pool=agent["pool"], agent=agent["_id"], actor=actor, channels=wanted.channels, focus=wanted.focus
+        )
         return await self._ask(AgentAvailability(**self._envelope(command), data=data))
 
     async def heartbeat(self, command: UUID, agent: Document, actor: str) -> Asked:

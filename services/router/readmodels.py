@@ -3,29 +3,20 @@
 Expected wait: the formula of `domain/waits.py`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from schemas.common import Channel, ChannelClass
-from schemas.routing import Capacity
+from schemas.common import ChannelClass
+from schemas.routing import Exclusion
 from services.chassis.inboxes import Inbox
 from services.chassis.mongo import Database, Document
 from services.chassis.pages import page
-from services.router.domain.crews import unfit
 from services.router.domain.queues import Line
-from services.router.domain.state import RANK, Agent, classes
-from services.router.domain.waits import (
-    HANDLING_SECONDS,
-    Ahead,
-    Inboxes,
-    Room,
-    expected_wait,
-    longest,
-    room_of,
-    shared_room,
-)
+from services.router.domain.state import RANK
+from services.router.domain.views import agent_of, why_waiting
+from services.router.foreseen import Foreseen, inboxes_of, line_of
 
 _PLACE = ("rank", "urgency", "due_at", "behind", "requested_at", "arrival")
 _UNASSIGNED = ("queued", "offered")
@@ -101,13 +92,13 @@ class ReadModels:
         """Return the expected wait of a waiting request in seconds; None while nobody could serve it."""
         pool = {"pool": row["pool"]}
         foreseen = await self._foreseen({**pool, "state": "queued", "$or": _before(row)}, pool)
-        return foreseen.wait(_inboxes(row), _line(row))
+        return foreseen.wait(inboxes_of(row), line_of(row))
 
-    async def _foreseen(self, ahead: Document, pool: Document) -> "Foreseen":
+    async def _foreseen(self, ahead: Document, pool: Document) -> Foreseen:
         """Return what expected waits follow from: these requests, and the Agents who are there."""
         fields = ("inbox", "inboxes", "channel", "channel_class", "classes", "skills")
         lines = [
-            (_inboxes(row["_id"]), _line(row["_id"]), row["waiting"])
+            (inboxes_of(row["_id"]), line_of(row["_id"]), row["waiting"])
             async for row in await self._requests.aggregate(
                 [
                     {"$match": ahead},
@@ -120,54 +111,22 @@ class ReadModels:
             (each["inbox"], ChannelClass(each["channel_class"])): each["handling_seconds"]
             async for each in self._handling.find(pool)
         }
-        return Foreseen(lines, [(_agent(each), each["load"]) for each in there], times)
+        return Foreseen(lines, [agent_of(each["_id"], each) for each in there], times)
 
+    async def why_waiting(self, row: Document, now: datetime) -> dict[str, Any] | None:
+        """Return why a queued request is with nobody yet: how many Agents are kept from it by what.
 
-class Foreseen:
-    """Expected waits, as the read models have it."""
-
-    def __init__(
-        self,
-        ahead: Sequence[tuple[Inboxes, Line, int]],
-        there: Sequence[tuple[Agent, Mapping[str, int]]],
-        times: Mapping[tuple[str, ChannelClass], float],
-    ) -> None:
-        self._ahead, self._there, self._times = ahead, there, times
-        self._rooms: dict[tuple[Inboxes, Line], Room] = {}
-
-    def wait(self, inboxes: Inboxes, own: Line) -> float | None:
-        """Return the seconds one of this line waits behind all that are ahead of it and share its Agents."""
-        room = self._room(inboxes, own)
-        ahead = [each for each in self._ahead if RANK[each[1].classes[0]] <= RANK[own.classes[0]]]
-        expected = expected_wait(
-            self._handling(inboxes, own),
-            sum(room.values()),
-            [
-                Ahead(count * self._handling(where, other), sum(theirs.values()), shared_room(room, theirs))
-                for where, other, count in longest(ahead, inboxes, own)
-                for theirs in (self._room(where, other),)
-            ],
-        )
-        return None if expected is None else round(expected, 1)
-
-    def free(self, inboxes: Inboxes, own: Line) -> int:
-        """Return how many Agents could take one of this line now."""
-        room = self._room(inboxes, own)
-        return sum(has_room(agent, load, own.classes[0]) for agent, load in self._there if agent.id in room)
-
-    def _handling(self, inboxes: Inboxes, where: Line) -> float:
-        return self._times.get((inboxes[0], where.classes[0]), HANDLING_SECONDS)
-
-    def _room(self, inboxes: Inboxes, where: Line) -> Room:
-        key = (inboxes, where)
-        if key not in self._rooms:
-            fit = (
-                agent
-                for agent, _ in self._there
-                if not unfit(agent, where) and any(inbox in agent.inboxes for inbox in inboxes)
-            )
-            self._rooms[key] = room_of(fit, where.classes[0])
-        return self._rooms[key]
+        Looks at every Agent of its Inboxes; the rest of the pool is counted.
+        """
+        if "classes" not in row:  # of a release that did not show them
+            return None
+        here = {"pool": row["pool"], "inboxes": {"$in": row["inboxes"]}}
+        agents = [agent_of(each["_id"], each) async for each in self._agents.find(here)]
+        counts = why_waiting(row, agents, now)
+        pool = await self._agents.count_documents({"pool": row["pool"]})
+        counts[Exclusion.OTHER_INBOX] = pool - len(agents)
+        free = counts.pop("free", 0)
+        return {"excluded": {str(reason): count for reason, count in counts.items() if count}, "free": free}
 
 
 def _before(row: Document) -> list[Document]:
@@ -179,41 +138,6 @@ def _before(row: Document) -> list[Document]:
         before.append({**equal, f"place.{key}": {"$lt": place[key]}})
         equal[f"place.{key}"] = place[key]
     return before
-
-
-def _inboxes(row: Mapping[str, Any]) -> Inboxes:
-    return tuple(row.get("inboxes") or (row["inbox"],))
-
-
-def _line(row: Mapping[str, Any]) -> Line:
-    channel = row.get("channel")
-    return Line(
-        Channel(channel) if channel else None,
-        classes(*map(ChannelClass, row.get("classes") or [row["channel_class"]])),
-        tuple((each["name"], each["level"]) for each in row.get("skills") or ()),
-    )
-
-
-def _agent(row: Document) -> Agent:
-    return Agent(
-        row["_id"],
-        row["name"],
-        row["idle_since"],
-        tuple(row["inboxes"]),
-        row["skills"],
-        Capacity.model_validate(row["capacity"]),
-        voice_alone=row["voice_alone"],
-        channels={Channel(name): on for name, on in row["availability"].items()},
-    )
-
-
-def has_room(agent: Agent, load: Mapping[str, int], kind: ChannelClass) -> bool:
-    """Return whether the Agent could take one more Conversation of the class."""
-    if load["total"] >= agent.capacity.total or load[kind] >= getattr(agent.capacity, kind):
-        return False
-    if not agent.voice_alone:
-        return True
-    return load["total"] == load["tasks"] if kind is ChannelClass.VOICE else not load["voice"]
 
 
 def _queue(

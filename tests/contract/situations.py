@@ -37,6 +37,7 @@ BEFORE: dict[tuple[str, str], tuple[str, ...]] = {
     ("conversation", "routing.decisions/routing.granted"): (SMS,),
     ("conversation", "routing.decisions/routing.granted-take"): (SMS, GRANTED, "take"),
     ("conversation", "routing.decisions/routing.refused"): (SMS, GRANTED, "take"),
+    ("conversation", "routing.decisions/routing.overflowed"): (SMS,),
     ("conversation", "routing.decisions/routing.unassigned"): (SMS, GRANTED),
     ("conversation", "routing.decisions/routing.offered"): (SMS,),
     ("conversation", "routing.decisions/routing.offer_ended"): (SMS,),

@@ -6,7 +6,7 @@ Each is about an epoch: one about another than the present is stale, and a stale
 from schemas import routing as contract
 from schemas.conversations import ConversationAssigned, Status
 from schemas.envelope import Envelope
-from services.conversation.domain import tasks
+from services.conversation.domain import overflow, tasks
 from services.conversation.domain.draft import Draft
 from services.conversation.domain.model import Conversation
 from services.conversation.domain.routing import (
@@ -28,6 +28,8 @@ def apply(draft: Draft, decision: Envelope) -> bool:
     match decision:
         case contract.RoutingGranted():
             return granted(draft, decision.data)
+        case contract.RoutingOverflowed():
+            return overflow.overflowed(routed(draft, decision.data.conversation_id), decision.data)
         case contract.RoutingUnassigned():
             return unassigned(draft, decision.data)
         case contract.RoutingRefused():
@@ -62,6 +64,8 @@ def granted(draft: Draft, data: contract.GrantData) -> bool:
         settle(here, wish, granted=True, detail="")
     counted = wish.classes if wish else routing.classes
     here.routing(n=data.n, current=data.epoch, asked_at=None, tries=0, classes=counted)
+    if wish is None and data.inbox is not None:
+        overflow.move(here, data.inbox)
     if isinstance(here, TaskDraft):
         tasks.assigned(here, data, wish.by if wish else None)
     else:

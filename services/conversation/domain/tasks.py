@@ -117,6 +117,14 @@ def lost(here: TaskDraft, reason: str) -> None:
         _tell(here, TaskChanged, by=None, before=before, reason=reason)
 
 
+def moved(here: TaskDraft, inbox: str, reason: str) -> None:
+    """Put the Task into another Inbox, as the router did."""
+    before = here.routed
+    here.change(inbox=inbox, updated_at=here.now)
+    with here.whole.at(before.home):
+        _tell(here, TaskChanged, by=None, before=before, reason=reason)
+
+
 def next_due(task: Task) -> datetime | None:
     """Return when the Task next changes by itself: its due time passes, or nobody waits for it."""
     if task.proposed:

@@ -7,7 +7,8 @@ from datetime import datetime
 from itertools import islice
 
 from schemas.routing import Exclusion, Explanation
-from services.router.domain.crews import Crew, Rank, unfit
+from services.router.domain.crews import Crew, Rank
+from services.router.domain.fitness import unfit
 from services.router.domain.policy import ChoiceName
 from services.router.domain.pool import Pool
 from services.router.domain.queues import line

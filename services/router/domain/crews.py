@@ -7,19 +7,20 @@ Agents and hands, and which of them exist changes no decision.
 """
 
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
 from sortedcontainers import SortedList
 
-from schemas.common import Channel, ChannelClass, channel_class
+from schemas.common import Channel
 from schemas.routing import Exclusion
+from services.router.domain.fitness import paused, unfit
 from services.router.domain.policy import ChoiceName
-from services.router.domain.queues import Line, Queues
+from services.router.domain.queues import Line, Place, Queues
 from services.router.domain.room import Hand, shortage
-from services.router.domain.state import Agent, Needs, PoolState
+from services.router.domain.state import Agent, Classes, Needs, PoolState
 
 MOST_CREWS = 500
 """The one longest not asked for makes room for another; making it again costs one look at every Agent.
@@ -88,6 +89,8 @@ class Crew:
     ranks: dict[str, Rank | None] = field(default_factory=dict)
     """Of all who fit; None while they are full."""
     free: SortedList = field(default_factory=SortedList)
+    places: Sequence[Place] = ()
+    """Who waits in the line, in serving order."""
     _reasons: Counter[Exclusion] = field(default_factory=Counter)
 
     def excluded(self) -> Counter[Exclusion]:
@@ -108,11 +111,15 @@ class Crew:
     def rank(self, agent: Agent, hand: Hand) -> None:
         """Find the place of an Agent who fits."""
         full = shortage(agent, hand, self.line.classes, own="")
-        now = (
-            None
-            if full
-            else rank_of(self.choice, agent, hand, self.line.skills, self.turns.get(self.inbox, _NO_TURNS))
-        )
+        self.place(agent, None if full else self.would_rank(agent, hand))
+
+    def would_rank(self, agent: Agent, hand: Hand) -> Rank:
+        """Return where the Agent would stand, free."""
+        turns = self.turns.get(self.inbox, _NO_TURNS)
+        return rank_of(self.choice, agent, hand, self.line.skills, turns)
+
+    def place(self, agent: Agent, now: Rank | None) -> None:
+        """Put an Agent who fits in their place; None while they are full."""
         before = self.ranks.get(agent.id)
         self.ranks[agent.id] = now
         if before == now:
@@ -169,29 +176,35 @@ class Crews:
 
     def opened(self, inbox: str, line: Line) -> None:
         """Note that somebody waits in the line, where nobody did."""
-        if (inbox, line) not in self._crews:
+        crew = self._crews.get((inbox, line))
+        if crew is None:
             self._uncovered[inbox].add(line)
+        else:
+            crew.places = self._queues.places(inbox, line)
 
     def closed(self, inbox: str, line: Line) -> None:
         """Note that nobody waits in the line any more."""
-        self._uncovered[inbox].discard(line)
+        crew = self._crews.get((inbox, line))
+        if crew is None:
+            self._uncovered[inbox].discard(line)
+        else:
+            crew.places = ()
 
-    def open_to(self, agent: Agent, *, asked: bool = False) -> Iterator[SortedList]:
+    def open_to(self, agent: Agent, *, asked: bool = False) -> Iterator[Sequence[Place]]:
         """Give the places of each line that is not empty and that the Agent could serve now."""
         if asked and paused(agent):  # who has a pause fits in no crew
             yield from self._asked(agent)
             return
         self._catch_up()
         for crew in self._fitting.get(agent.id, ()):
-            places = self._queues.places(crew.inbox, crew.line)
-            if places and crew.ranks[agent.id]:
-                yield places
+            if crew.places and crew.ranks[agent.id]:
+                yield crew.places
         for inbox in agent.inboxes:
             for line in self._uncovered.get(inbox, ()):
                 if not (unfit(agent, line) or shortage(agent, self._hands[agent.id], line.classes, own="")):
                     yield self._queues.places(inbox, line)
 
-    def _asked(self, agent: Agent) -> Iterator[SortedList]:
+    def _asked(self, agent: Agent) -> Iterator[Sequence[Place]]:
         for inbox in agent.inboxes:
             for line, places in self._queues.lines(inbox):
                 full = shortage(agent, self._hands[agent.id], line.classes, own="")
@@ -204,11 +217,12 @@ class Crews:
             self._of_inbox[oldest.inbox].discard(oldest)
             for agent_id in oldest.ranks:
                 self._fitting[agent_id].discard(oldest)
-            if self._queues.places(oldest.inbox, oldest.line):
+            if oldest.places:
                 self._uncovered[oldest.inbox].add(oldest.line)
         self._uncovered[inbox].discard(line)
         choice = self._state.policy.of(inbox).choice
         crew = self._crews[inbox, line] = Crew(inbox, line, choice, self._state.turns)
+        crew.places = self._queues.places(inbox, line)
         self._of_inbox[inbox].add(crew)
         for agent_id in self._members.get(inbox, ()):
             agent = self._agents[agent_id]
@@ -223,12 +237,29 @@ class Crews:
             if agent is None:
                 self._forget(agent_id, seen)
             elif _fitness(agent).same(seen):
-                for crew in self._fitting[agent_id]:
-                    crew.rank(agent, self._hands[agent_id])
+                self._rank_again(agent, self._hands[agent_id])
             else:
                 self._forget(agent_id, seen)
                 self._sort_in(agent)
         self._changed.clear()
+
+    def _rank_again(self, agent: Agent, hand: Hand) -> None:
+        """Find the Agent's place in all crews they fit in; what those share is found once."""
+        full: dict[Classes, bool] = {}
+        shared: dict[tuple[str, ChoiceName], Rank] = {}
+        for crew in self._fitting[agent.id]:
+            classes, choice = crew.line.classes, crew.choice
+            if classes not in full:
+                full[classes] = shortage(agent, hand, classes, own="") is not None
+            if full[classes]:
+                crew.place(agent, None)
+            elif choice == "most_proficient":
+                crew.place(agent, crew.would_rank(agent, hand))
+            else:
+                key = crew.inbox, choice
+                if key not in shared:
+                    shared[key] = crew.would_rank(agent, hand)
+                crew.place(agent, shared[key])
 
     def _forget(self, agent_id: str, seen: _Fitness | None) -> None:
         for inbox in seen.inboxes if seen else ():
@@ -247,47 +278,3 @@ class Crews:
 
 def _fitness(agent: Agent) -> _Fitness:
     return _Fitness(agent.inboxes, paused(agent), agent.channels, agent.skills)
-
-
-def reachable(agent: Agent, channel: Channel | None, needed: tuple[ChannelClass, ...]) -> bool:
-    """Return whether the Agent is available for all of `needed`.
-
-    The class that `channel` belongs to needs that channel, another messaging or email class any channel
-    of it, and a task only that the Agent is signed on.
-    """
-    for name in needed:
-        if name is ChannelClass.TASKS:
-            there = agent.signed_on
-        elif channel is not None and name is channel_class(channel):
-            there = agent.channels.get(channel, False)
-        else:
-            there = any(on and channel_class(other) is name for other, on in agent.channels.items())
-        if not there:
-            return False
-    return True
-
-
-def paused(agent: Agent) -> Exclusion | None:
-    """Return why nothing is pushed to an Agent who is signed on."""
-    if agent.away:
-        return Exclusion.AWAY
-    if agent.wrap_up_until is not None:
-        return Exclusion.WRAP_UP
-    return Exclusion.FOCUS if agent.focus else None
-
-
-def unfit(agent: Agent, where: Line, *, asked: bool = False) -> Exclusion | None:
-    """Return what keeps the Agent from a whole line of their Inbox, room aside.
-
-    An Agent who asked is only kept from it by what they are not there for, or not able to.
-    """
-    if not agent.signed_on:
-        return Exclusion.SIGNED_OFF
-    if not reachable(agent, where.channel, where.classes):
-        return Exclusion.CHANNEL_OFF
-    pause = paused(agent)
-    if pause and not (asked and pause is not Exclusion.AWAY):
-        return pause
-    if any(agent.skills.get(skill, 0) < level for skill, level in where.skills):
-        return Exclusion.MISSING_SKILL
-    return None

@@ -21,15 +21,16 @@ def settle(pool: Pool) -> None:
     turns out to be outdated is looked up again and put back.
     """
     overflow(pool)
-    heads = _changed(pool)
+    heads, served = _changed(pool), 0
     while heads:
-        where, agent_id = heappop(heads)
-        current = next_for(pool, agent_id) if agent_id else where
+        where, agent_id, seen = heappop(heads)
+        current = next_for(pool, agent_id) if agent_id and seen != served else where
         if current == where:
-            _serve(pool, pool.state.standings[where.conversation_id])
+            if _serve(pool, pool.state.standings[where.conversation_id]):
+                served += 1
             current = next_for(pool, agent_id) if agent_id else None
         if current:
-            heappush(heads, (current, agent_id))
+            heappush(heads, (current, agent_id, served))
     for conversation_id in pool.changed_requests:
         standing = pool.state.standings[conversation_id]
         if standing.request and not standing.request.offer:
@@ -38,28 +39,32 @@ def settle(pool: Pool) -> None:
     pool.changed_requests.clear()
 
 
-def _changed(pool: Pool) -> list[tuple[Place, str]]:
-    """Return as a heap what may be servable: (place, Agent it was found for, or empty)."""
-    heads: list[tuple[Place, str]] = []
+def _changed(pool: Pool) -> list[tuple[Place, str, int]]:
+    """Return as a heap what may be servable: place, Agent it was found for (or empty), and when it was.
+
+    That is counted in what this settling served: as long as it has served nothing, a place found stays right.
+    """
+    heads: list[tuple[Place, str, int]] = []
     for agent_id in pool.changed_agents:
         where = next_for(pool, agent_id)
         if where:
-            heads.append((where, agent_id))
+            heads.append((where, agent_id, 0))
     for conversation_id in pool.changed_requests:
         request = pool.state.standings[conversation_id].request
         if request and not request.offer:
-            heads.append((place(conversation_id, request), ""))
+            heads.append((place(conversation_id, request), "", 0))
     heapify(heads)
     return heads
 
 
-def _serve(pool: Pool, standing: Standing) -> None:
+def _serve(pool: Pool, standing: Standing) -> bool:
     request = standing.request
     if request is None or request.offer:
-        return
+        return False
     choice = choose(pool, standing, request)
     if choice:
         bestow(pool, standing, request, choice, "push")
+    return choice is not None
 
 
 def next_for(pool: Pool, agent_id: str, *, asked: bool = False) -> Place | None:

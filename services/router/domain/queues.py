@@ -6,7 +6,7 @@ Requests of one line differ in nothing that decides who may serve them, except p
 preferred Agent. So to find an Agent's next Conversation it is enough to look at the heads of lines.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -88,9 +88,10 @@ class Queues:
         del lines[kind]
         return True
 
-    def places(self, inbox: str, where: Line) -> SortedList:
+    def places(self, inbox: str, where: Line) -> Sequence[Place]:
         """Return the places of a line in serving order; none, if nobody waits there."""
-        return self._lines.get(inbox, {}).get(where, ())
+        places: Sequence[Place] = self._lines.get(inbox, {}).get(where, ())
+        return places
 
     def lines(self, inbox: str) -> Iterator[tuple[Line, SortedList]]:
         """Give the lines of an Inbox that are not empty, each with its places in serving order."""

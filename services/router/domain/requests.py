@@ -15,8 +15,8 @@ from schemas.routing import (
     RoutingWiden,
     Subject,
 )
-from services.router.domain.crews import reachable
 from services.router.domain.decisions import RefusalReason, refused, released, unassigned
+from services.router.domain.fitness import reachable
 from services.router.domain.matching import give
 from services.router.domain.offers import withdraw
 from services.router.domain.pool import Pool

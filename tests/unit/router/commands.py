@@ -1,5 +1,6 @@
 """Builders of commands and a pool to send them to, for the tests of the router."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -31,6 +32,7 @@ from schemas.routing import (
     RoutingWiden,
     WidenData,
 )
+from services.router.domain import snapshot
 from services.router.domain.engine import Input, Step, Tick, step
 from services.router.domain.pool import Pool
 from services.router.domain.state import PoolState
@@ -173,6 +175,10 @@ class Desk:
     def wait(self, seconds: float) -> list[Envelope]:
         self.now += timedelta(seconds=seconds)
         return self.send(Tick())
+
+    def restart(self) -> None:
+        """Go on with what was kept of the pool."""
+        self.pool = snapshot.load(json.loads(json.dumps(snapshot.dump(self.pool))))
 
     def holder(self, conversation: str) -> str | None:
         standing = self.pool.state.standings.get(conversation)

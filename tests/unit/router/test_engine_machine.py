@@ -15,8 +15,9 @@ from schemas.envelope import Envelope
 from schemas.routing import AgentChanged, RoutingGranted, RoutingOffered
 from services.router.domain import snapshot
 from services.router.domain.candidates import exclusion, is_rejected, waits_for_preferred
-from services.router.domain.crews import paused, rank_of
+from services.router.domain.crews import rank_of
 from services.router.domain.engine import Input, NewPolicy, TakeOver, Tick, step
+from services.router.domain.fitness import paused
 from services.router.domain.hopes import Hopes, hope_of
 from services.router.domain.policy import InboxPolicy, Policy, Relaxation
 from services.router.domain.pool import Pool
@@ -66,6 +67,10 @@ POLICIES = (
         inboxes={"support": InboxPolicy(fallback="billing", ageing_seconds=3)},
     ),
 )
+APART = {
+    ChannelClass.EMAIL: (ChannelClass.MESSAGING,),
+    ChannelClass.MESSAGING: (ChannelClass.EMAIL,),
+}
 CLASS_OF = {Channel.VOICE: ChannelClass.VOICE, Channel.EMAIL: ChannelClass.EMAIL}
 
 
@@ -185,7 +190,7 @@ class EngineMachine(RuleBasedStateMachine):
                 skills={"billing": skilled},
                 voice_alone=alone,
                 auto_accept={ChannelClass.MESSAGING: not asked},
-                excludes={ChannelClass.EMAIL: (ChannelClass.MESSAGING,)} if apart else {},
+                excludes=APART if apart else {},
                 pull_limit=most,
             )
         )

@@ -1,15 +1,12 @@
 """Tasks in a pool: room of their own, no channel, and a call beside them."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from schemas.common import Channel, ChannelClass
 from schemas.routing import RoutingRequest
 from services.router.api import offer_json
 from services.router.domain import snapshot
-from services.router.domain.state import Agent
 from services.router.domain.views import request_view
-from services.router.readmodels import has_room
 from tests.unit.router.commands import Desk, assign, available, kinds, profile, release, request
 
 TASKS = ChannelClass.TASKS
@@ -69,13 +66,6 @@ def test_a_call_comes_to_who_has_tasks_and_no_task_to_who_is_on_a_call() -> None
     assert kinds(desk.send(request("call", channel=Channel.VOICE))) == ["granted"]
     assert kinds(desk.send(task("t2"))) == []
     assert kinds(desk.send(release("call", 1))) == ["released", "granted"]
-
-
-def test_who_has_only_tasks_is_counted_as_free_for_calls() -> None:
-    agent = Agent("ana", "Ana", datetime(2026, 1, 5, tzinfo=UTC))
-    load = {"total": 2, "voice": 0, "messaging": 0, "email": 0, "tasks": 2}
-    assert has_room(agent, load, ChannelClass.VOICE)
-    assert not has_room(agent, {**load, "messaging": 1, "total": 3}, ChannelClass.VOICE)
 
 
 def test_an_offer_of_a_task_names_the_task() -> None:

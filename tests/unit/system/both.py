@@ -20,7 +20,7 @@ from services.conversation.domain.table import ALLOWED, Action
 from services.conversation.domain.task import Task
 from services.conversation.domain.timers import next_due, tick
 from services.router.domain.engine import Tick, step
-from services.router.domain.policy import Policy
+from services.router.domain.policy import InboxPolicy, Policy, Relaxation
 from services.router.domain.pool import Pool
 from services.router.domain.state import PoolState
 from tests.unit.conversation.builders import INBOXES, START
@@ -28,6 +28,14 @@ from tests.unit.conversation.builders import INBOXES, START
 AGENTS = ("ana", "ben", "cleo")
 CUSTOMERS = ("c1", "c2", "c3", "c4", "c5", "c6")
 CHANNELS = (Channel.SMS, Channel.WHATSAPP, Channel.EMAIL, Channel.CHAT)
+AT_FIRST = {"ana": ("support",), "ben": ("support", "fallback"), "cleo": ("fallback",)}
+POLICY = Policy(
+    inboxes={
+        "support": InboxPolicy(
+            relaxation=(Relaxation(20, inboxes=("fallback",)), Relaxation(60, lower=1)), fallback="fallback"
+        )
+    }
+)
 CAPACITY = contract.Capacity(total=2, messaging=2, email=1, tasks=1)
 
 
@@ -38,7 +46,7 @@ class Both(RuleBasedStateMachine):
         super().__init__()
         self.now = START
         self.threads = {customer: Thread(customer_id=customer) for customer in CUSTOMERS}
-        self.pool = Pool(PoolState("main", Policy()))
+        self.pool = Pool(PoolState("main", POLICY))
         self.commands: list[Envelope] = []
         self.decisions: list[Envelope] = []
         self.old_commands: list[Envelope] = []
@@ -49,7 +57,7 @@ class Both(RuleBasedStateMachine):
         self.count = 0
         for agent in AGENTS:
             self.command_agent(
-                contract.AgentProfile, agent, inboxes=("support", "fallback"), capacity=CAPACITY
+                contract.AgentProfile, agent, inboxes=AT_FIRST[agent], capacity=CAPACITY, skills={"french": 1}
             )
 
     # --- plumbing -------------------------------------------------------------------------------
@@ -169,7 +177,13 @@ class Both(RuleBasedStateMachine):
         """In the end all Agents are there, with room for all: everyone who waits is served."""
         room = contract.Capacity(total=90, messaging=50, email=50, tasks=50)
         for agent in AGENTS:
-            self.command_agent(contract.AgentProfile, agent, inboxes=("support", "fallback"), capacity=room)
+            self.command_agent(
+                contract.AgentProfile,
+                agent,
+                inboxes=("support", "fallback"),
+                capacity=room,
+                skills={"french": 3},
+            )
             self.sign_on(agent)
         for _ in range(3):
             self.come_to_rest()
@@ -217,4 +231,7 @@ class Both(RuleBasedStateMachine):
             return
         assert slot is not None
         assert (slot.agent, slot.epoch) == (current.agent, current.routing.current)
+        if slot.grant.data.reason == "push":
+            assert current.inbox == slot.need.inbox
+            assert current.inbox in self.pool.state.agents[slot.agent].inboxes
         assert {channel_class(contact.channel) for contact in current.live_contacts} <= set(slot.need.classes)

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from schemas import ids
+from schemas import routing as contract
 from schemas.common import Channel
 from services.conversation.domain import lifecycle, replies, routing
+from services.conversation.domain.draft import Draft
 from services.conversation.domain.rules import ATTACH
 from services.conversation.domain.table import Action
 from tests.unit.conversation.builders import INBOXES, START, message
-from tests.unit.system.both import AGENTS, CHANNELS, CUSTOMERS, Both
+from tests.unit.system.both import AGENTS, CAPACITY, CHANNELS, CUSTOMERS, Both
 
 
 class System(Both):
@@ -79,6 +81,20 @@ class System(Both):
             self.forced.add(agent)
         action, reason = (Action.TAKE, "take") if take else (Action.TRANSFER, "transfer")
         self.act(customer, action, lambda draft: routing.assign(draft, agent, reason, force=force))
+
+    @rule(agent=st.sampled_from(AGENTS), inboxes=st.sampled_from([("support",), ("fallback",)]))
+    def join(self, agent: str, inboxes: tuple[str, ...]) -> None:
+        self.command_agent(contract.AgentProfile, agent, inboxes=inboxes, capacity=CAPACITY)
+
+    @rule(customer=st.sampled_from(CUSTOMERS), level=st.integers(0, 3))
+    def needs_french(self, customer: str, level: int) -> None:
+        """As a caller's choice does."""
+
+        def ask(draft: Draft) -> None:
+            draft.change(skills={"french": level} if level else {})
+
+        if self.threads[customer].current is not None:
+            self.change(customer, ids.derive("skills", self.number()), ask)
 
 
 System.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
