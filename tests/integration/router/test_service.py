@@ -65,6 +65,8 @@ async def client(
         jwks_url=f"file://{tmp_path / 'jwks.json'}",
         session_timeout_seconds=10,
         offer_timeout_seconds=1.0,
+        routing_file=tmp_path / "routing.yaml",
+        routing_reload_seconds=0.1,
     )
     await create_topics(settings)
     publisher = KafkaPublisher(settings, "test")
@@ -142,6 +144,9 @@ async def test_an_unanswered_offer_ends_by_itself(client: Client) -> None:
     [
         ({"capacity": {"messaging": -1}}, "capacity.messaging"),
         ({"capacity": {"total": 0}}, "capacity.total"),
+        ({"capacity": {"voice": 0, "messaging": 0, "email": 0, "tasks": 0}}, "capacity"),
+        ({"pull_limit": 0}, "pull_limit"),
+        ({"excludes": {"voice": ["fax"]}}, "excludes.voice.0"),
         ({"inboxes": ["nowhere"]}, "inboxes.0"),
         ({"inboxes": ["support", "far"]}, "inboxes.1"),
         ({"pool": "other"}, "pool"),
@@ -158,6 +163,47 @@ async def test_a_wrong_profile_is_refused_naming_the_field(
     answer = await client("lea", "PUT", "agents/ana", {**PROFILE, **change})
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+async def test_focus_wrap_up_and_pull_limit_are_shown_and_kept(client: Client) -> None:
+    limits = {"pull_limit": 1, "excludes": {"email": ["messaging"]}}
+    made = await client("lea", "PUT", "agents/ana", {**PROFILE, **limits})
+    assert made.json() | limits == made.json()
+    on = await client("ana", "PUT", "agents/ana/availability", {"sms": True, "focus": True})
+    assert (on.json()["focus"], on.json()["wrap_up_until"]) == (True, None)
+    await client.publish(request("c1"), request("c2"))
+    await client.until("ana", "requests/c2", lambda body: body["state"] == "queued")
+    assert (await client("ana", "POST", "agents/ana/next")).json()["conversation_id"] == "c1"
+    assert (await client("ana", "POST", "agents/ana/next")).status_code == 204
+    waiting = (await client("ana", "GET", "requests/c2")).json()
+    assert waiting["waiting_because"] == {"excluded": {"focus": 1}, "free": 0}
+    off = await client("ana", "PUT", "agents/ana/availability", {"focus": False})
+    assert (off.json()["focus"], off.json()["load"]["messaging"]) == (False, 2)
+
+
+async def test_what_waits_says_why_and_what_comes_next_and_a_policy_is_read_again(
+    client: Client, tmp_path: Path
+) -> None:
+    await client("lea", "PUT", "agents/ana", {**PROFILE, "skills": {"french": 1}})
+    await client("lea", "PUT", "agents/cleo", {**PROFILE, "inboxes": ["fallback"]})
+    await client("ana", "PUT", "agents/ana/availability", ALL_ON)
+    await client.publish(request("c1", skills={"french": 3}, requested_at=datetime.now(UTC)))
+    waiting = await client.until("ana", "requests/c1", lambda body: body["state"] == "queued")
+    assert waiting["waiting_because"] == {"excluded": {"missing_skill": 1, "other_inbox": 1}, "free": 0}
+    assert (waiting["relaxed"], waiting["next_relaxation"]) == ([], None)
+    steps = "[{after: 1, skills: {french: -1}}, {after: 2, skills: {french: -1}}, {after: 999, lower: 1}]"
+    (tmp_path / "routing.yaml").write_text(f"inboxes: {{support: {{relaxation: {steps}}}}}")
+    waiting = await client.until("ana", "requests/c1", lambda body: body["next_relaxation"])
+    granted = await client.until("ana", "requests/c1", lambda body: body["state"] == "assigned")
+    assert granted["relaxed"] == ["after 1 s: french -1", "after 2 s: french -1"]
+    assert granted["explanation"]["margin"] == {"french": -2}
+    bad = "inboxes: {support: {fallback: fallback}, fallback: {fallback: support}}"
+    (tmp_path / "routing.yaml").write_text(bad)
+    await client.publish(request("c2", skills={"german": 9}, requested_at=datetime.now(UTC)))
+    await client.until("ana", "requests/c2", lambda body: body["state"] == "queued")
+    (tmp_path / "routing.yaml").write_text("inboxes: {support: {fallback: fallback}}")
+    moved = await client.until("lea", "requests/c2", lambda body: body["overflow"])
+    assert (moved["inbox"], moved["overflow_from"]) == ("fallback", "support")
 
 
 async def test_who_may_do_what(client: Client) -> None:

@@ -10,7 +10,7 @@ from schemas.envelope import Envelope
 from schemas.routing import AgentChanged, RoutingGranted, RoutingUnassigned
 from services.chassis.broker import partition_of
 from services.chassis.delivery import DUPLICATE, HANDLED, Delivery
-from services.router.domain.policy import Policy
+from services.router.domain.policy import InboxPolicy, Policy, Relaxation
 from services.router.handlers import Router
 from services.router.journal import PoolTaken
 from tests.unit.router.commands import (
@@ -43,12 +43,12 @@ class Replica:
     def __init__(self, world: World, trouble: Trouble | None = None, snapshot_every: int = 3) -> None:
         trouble = trouble or Trouble()
         self.observer = Uncounted()
-        self.now = START
+        self.now, self.policy = START, Policy()
         self.router = Router(
             store=FakeStore(world, trouble),
             publisher=FakePublisher(world, trouble),
             observer=self.observer,
-            policy_of=lambda _: Policy(),
+            policy_of=lambda _: self.policy,
             clock=lambda: self.now,
             owner="test",
             snapshot_every=snapshot_every,
@@ -103,6 +103,23 @@ def effects(world: World) -> list[dict[str, object]]:
     for record in world.records():
         seen.setdefault(record.id, record.model_dump(exclude={"occurred_at"}))
     return list(seen.values())
+
+
+async def test_a_changed_policy_is_an_input_of_the_journal_and_disturbs_nobody() -> None:
+    world = World()
+    replica = Replica(world, snapshot_every=1000)
+    await replica.router.handle(deliveries([request("c1", skills={"french": 1}), request("c2")]))
+    replica.policy = Policy(defaults=InboxPolicy(relaxation=(Relaxation(5, drop=("french",)),)))
+    await replica.tick(1)
+    await replica.tick(5)
+    await replica.router.handle(deliveries([profile("ana"), available("ana")], 2))
+    assert grants(world) == ["c1", "c2"]
+    values = [given.value for entry in world.journal.values() for given in entry.given]
+    assert sum(value.startswith('{"type": "new_policy"') for value in values) == 1
+    heir = Replica(world, snapshot_every=1000)
+    heir.policy = replica.policy
+    await heir.router.assigned(frozenset({PARTITION}))
+    assert heir.observer.divergences == 0
 
 
 async def calls_of_a_day() -> int:
