@@ -1,8 +1,8 @@
 """Who of an Inbox can serve a line: kept, since every choice asks for it and says whom it left out.
 
 A crew sorts an Inbox's Agents for one line: those who are barred from it, and why; those who fit but are
-full; and those who are free, best first. Whoever changes is noted, and looked at again before the next
-question, in the crews that the change can concern. Crews hold nothing of their own: they are derived from
+full; and those who are free, best first. Whoever changes is noted, and looked at again in each crew that the
+change can concern when that crew is next asked. Crews hold nothing of their own: they are derived from
 Agents and hands, and which of them exist changes no decision.
 """
 
@@ -89,6 +89,8 @@ class Crew:
     ranks: dict[str, Rank | None] = field(default_factory=dict)
     """Of all who fit; None while they are full."""
     free: SortedList = field(default_factory=SortedList)
+    stale: set[str] = field(default_factory=set)
+    """Who may have another place by now; looked at when the crew is next asked."""
     places: Sequence[Place] = ()
     """Who waits in the line, in serving order."""
     _reasons: Counter[Exclusion] = field(default_factory=Counter)
@@ -111,15 +113,8 @@ class Crew:
     def rank(self, agent: Agent, hand: Hand) -> None:
         """Find the place of an Agent who fits."""
         full = shortage(agent, hand, self.line.classes, own="")
-        self.place(agent, None if full else self.would_rank(agent, hand))
-
-    def would_rank(self, agent: Agent, hand: Hand) -> Rank:
-        """Return where the Agent would stand, free."""
         turns = self.turns.get(self.inbox, _NO_TURNS)
-        return rank_of(self.choice, agent, hand, self.line.skills, turns)
-
-    def place(self, agent: Agent, now: Rank | None) -> None:
-        """Put an Agent who fits in their place; None while they are full."""
+        now = None if full else rank_of(self.choice, agent, hand, self.line.skills, turns)
         before = self.ranks.get(agent.id)
         self.ranks[agent.id] = now
         if before == now:
@@ -131,6 +126,7 @@ class Crew:
 
     def drop(self, agent_id: str) -> None:
         """Forget the Agent."""
+        self.stale.discard(agent_id)
         reason = self.barred.pop(agent_id, None)
         if reason:
             self._reasons[reason] -= 1
@@ -171,6 +167,9 @@ class Crews:
         crew = self._crews.get((inbox, line))
         if crew is None:
             crew = self._make(inbox, line)
+        for agent_id in crew.stale:
+            crew.rank(self._agents[agent_id], self._hands[agent_id])
+        crew.stale.clear()
         self._crews.move_to_end((inbox, line))
         return crew
 
@@ -196,12 +195,18 @@ class Crews:
             yield from self._asked(agent)
             return
         self._catch_up()
+        hand, room = self._hands[agent.id], dict[Classes, bool]()
         for crew in self._fitting.get(agent.id, ()):
-            if crew.places and crew.ranks[agent.id]:
+            if not crew.places:
+                continue
+            classes = crew.line.classes
+            if classes not in room:
+                room[classes] = shortage(agent, hand, classes, own="") is None
+            if room[classes]:
                 yield crew.places
         for inbox in agent.inboxes:
             for line in self._uncovered.get(inbox, ()):
-                if not (unfit(agent, line) or shortage(agent, self._hands[agent.id], line.classes, own="")):
+                if not (unfit(agent, line) or shortage(agent, hand, line.classes, own="")):
                     yield self._queues.places(inbox, line)
 
     def _asked(self, agent: Agent) -> Iterator[Sequence[Place]]:
@@ -237,29 +242,12 @@ class Crews:
             if agent is None:
                 self._forget(agent_id, seen)
             elif _fitness(agent).same(seen):
-                self._rank_again(agent, self._hands[agent_id])
+                for crew in self._fitting[agent_id]:
+                    crew.stale.add(agent_id)
             else:
                 self._forget(agent_id, seen)
                 self._sort_in(agent)
         self._changed.clear()
-
-    def _rank_again(self, agent: Agent, hand: Hand) -> None:
-        """Find the Agent's place in all crews they fit in; what those share is found once."""
-        full: dict[Classes, bool] = {}
-        shared: dict[tuple[str, ChoiceName], Rank] = {}
-        for crew in self._fitting[agent.id]:
-            classes, choice = crew.line.classes, crew.choice
-            if classes not in full:
-                full[classes] = shortage(agent, hand, classes, own="") is not None
-            if full[classes]:
-                crew.place(agent, None)
-            elif choice == "most_proficient":
-                crew.place(agent, crew.would_rank(agent, hand))
-            else:
-                key = crew.inbox, choice
-                if key not in shared:
-                    shared[key] = crew.would_rank(agent, hand)
-                crew.place(agent, shared[key])
 
     def _forget(self, agent_id: str, seen: _Fitness | None) -> None:
         for inbox in seen.inboxes if seen else ():

@@ -1,6 +1,7 @@
 """Charts of a report as static SVG, drawn by pygal; colours are CSS variables of the page around them."""
 
 import re
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from html import escape
@@ -11,6 +12,9 @@ from pygal.style import Style
 
 from services.router.simulation.report.figures import PolicyFigures, QueueFigures
 from services.router.simulation.report.tables import seconds
+
+# pygal looks for plug-ins by a finder of the old kind, which later imports then stumble over
+sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
 
 SERIES = ("#0b62c4", "#c2410c", "#15803d", "#7e22ce", "#a16207", "#0e7490")
 """Told apart by people who see few colours too; lines have dashes besides."""

@@ -29,7 +29,7 @@ tbody th[rowspan] { font-weight: 600; vertical-align: top; }
   margin: 0 0 .5rem; padding: 0; }
 .legend svg { display: inline-block; height: 10px; margin-right: .4rem; width: 36px; }
 figure { margin: 0; } svg { display: block; height: auto; width: 100%; }
-svg .legends text, svg .axis text { fill: var(--ink) !important; }
+svg .axis text, svg .text-overlay text { fill: var(--ink) !important; }
 """
 
 
