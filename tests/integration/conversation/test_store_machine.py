@@ -21,12 +21,17 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from schemas import ids
 from schemas.changes import ThreadSaved
+from schemas.common import Channel
 from schemas.conversations import Status
 from schemas.customers import CustomerMerged, CustomerSplit, MergeData
 from schemas.inbound import MessageIdentified
 from schemas.routing import RoutingUnassigned, UnassignData
+from services.chassis.attachments import Attachments
 from services.chassis.auth import Principal, Role
+from services.chassis.blobs import GridFsBlobs
 from services.chassis.delivery import Delivery
+from services.chassis.erasures import Erasure
+from services.chassis.idempotency import Commands as Once
 from services.chassis.mongo import Database, connect
 from services.chassis.outbox import write
 from services.chassis.problems import Problem
@@ -39,6 +44,7 @@ from services.conversation.domain.model import Thread
 from services.conversation.domain.rules import ATTACH, ROUTE, Rule
 from services.conversation.domain.table import Action
 from services.conversation.domain.timers import next_due
+from services.conversation.erasing import Erasing
 from services.conversation.handlers import Threads
 from services.conversation.merges import Merges
 from services.conversation.permission import Reply
@@ -53,6 +59,7 @@ ANA = Principal("ana", frozenset({Role.LEAD}))
 Act = Callable[[Commands, Any, UUID], Awaitable[Any]]
 CRASHES = st.one_of(st.none(), st.integers(1, 16))
 WHO = st.integers(0, 2)
+CHANNELS = (Channel.SMS, Channel.WHATSAPP, Channel.EMAIL, Channel.CHAT)
 NUMBERS = ("+15551230001", "+15551230002", "+15551230003")
 
 
@@ -78,6 +85,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.replies: set[str] = set()
         self.parents: dict[str, str] = {}
         self.merges: dict[str, int] = defaultdict(int)
+        self.erased: set[str] = set()
 
     # --- plumbing -------------------------------------------------------------------------------
 
@@ -132,18 +140,44 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- what can happen ------------------------------------------------------------------------
 
-    @rule(batch=st.lists(WHO, min_size=1, max_size=4), twice=st.booleans(), crash_at=CRASHES)
-    def customers_write(self, batch: list[int], *, twice: bool, crash_at: int | None) -> None:
+    @rule(
+        batch=st.lists(st.tuples(WHO, st.sampled_from(CHANNELS)), min_size=1, max_size=4),
+        twice=st.booleans(),
+        crash_at=CRASHES,
+    )
+    def customers_write(self, batch: list[tuple[int, Channel]], *, twice: bool, crash_at: int | None) -> None:
         items = []
-        for who in batch:
+        for who, channel in batch:
             self.count += 1
             customer = self.customer(who)
             item = message(
-                f"{self.mark}{self.count}", seconds=self.seconds, customer=customer, number=NUMBERS[who]
+                f"{self.mark}{self.count}",
+                seconds=self.seconds,
+                customer=customer,
+                number=NUMBERS[who],
+                channel=channel,
             )
-            self.sent[customer].append(item)
+            if customer not in self.erased:
+                self.sent[customer].append(item)
             items.append(item)
         self.apply(crash_at, ATTACH, items * 2 if twice else items)
+
+    @rule(who=WHO, crash_at=CRASHES, rarely=st.integers(0, 3))
+    def somebody_is_erased(self, who: int, crash_at: int | None, rarely: int) -> None:
+        root = self.root(self.customer(who))
+        if rarely or root in self.erased:
+            return
+        homes = [each for each in self.all() if self.root(each) == root]
+        self.erased.update(homes)
+        erasure = Erasure(root, tuple(homes), at(self.seconds))
+
+        async def erase(threads: Threads) -> None:
+            database: Any = crash.Database(WORLD[0].database, self.log.fuse)
+            files = Attachments(WORLD[0].database, GridFsBlobs(WORLD[0].database))
+            once = Once(WORLD[0].database)
+            await Erasing(database, threads.store, files, once, clock=threads.clock).erase(erasure)
+
+        self.surviving(crash_at, erase)
 
     @rule(who=WHO, crash_at=CRASHES)
     def an_old_message_comes_again(self, who: int, crash_at: int | None) -> None:
@@ -190,14 +224,14 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(survivor=WHO, absorbed=WHO, crash_at=CRASHES)
     def two_are_found_to_be_one(self, survivor: int, absorbed: int, crash_at: int | None) -> None:
         into, gone = self.root(self.customer(survivor)), self.root(self.customer(absorbed))
-        if into != gone:
+        if into != gone and not {into, gone} & self.erased:
             self.parents[gone] = into
             self.tell(CustomerMerged, into, gone, crash_at)
 
     @rule(who=WHO, crash_at=CRASHES)
     def they_were_not_after_all(self, who: int, crash_at: int | None) -> None:
         gone = self.customer(who)
-        if gone in self.parents:
+        if gone in self.parents and gone not in self.erased:
             self.tell(CustomerSplit, self.parents.pop(gone), gone, crash_at)
 
     def tell(
@@ -268,7 +302,7 @@ class StoreMachine(RuleBasedStateMachine):
         for customer in customers:
             await self.check_customer(customer, events)
         await self.check_rooms(customers)
-        await self.check_log(customers)
+        await self.check_log([each for each in customers if each not in self.erased])
 
     def records(self, topic: str) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
@@ -288,6 +322,9 @@ class StoreMachine(RuleBasedStateMachine):
             assert seqs == []
             return
         assert document["outbox"] == []
+        if customer in self.erased:
+            await self.check_erased(customer)
+            return
         # after a merge a thread counts on from the higher of two numbers
         assert seqs == sorted(set(seqs))
         assert max(seqs, default=0) <= document["seq"]
@@ -310,6 +347,16 @@ class StoreMachine(RuleBasedStateMachine):
             assert stored is not None
             assert stored["state"] == document["state"]["current"]
 
+    async def check_erased(self, customer: str) -> None:
+        """What happened is known, and no word of it; nothing is open, and nobody is waited for."""
+        database = WORLD[0].database
+        thread = (await Store(database, self.log).own([customer]))[customer].thread
+        assert thread.erased
+        assert (thread.current, thread.ways, thread.standings, thread.mailed) == (None, (), (), ())
+        assert await database["conversations"].count_documents({"home": customer, "open": True}) == 0
+        async for row in database["timeline"].find({"home": customer}):
+            assert not {"text", "address", "to", "words", "subject"} & row.keys(), row["kind"]
+
     def all(self) -> list[str]:
         return [self.customer(who) for who in range(3)]
 
@@ -329,7 +376,7 @@ class StoreMachine(RuleBasedStateMachine):
                 assert asked[name] > given_back[name], f"{name} is {status} and not asked for"
 
     async def check_log(self, customers: list[str]) -> None:
-        """The changelog, read partition by partition, makes the store again."""
+        """The changelog, read partition by partition, makes the store again, but for who is erased."""
         live = WORLD[0].database
         again = live.client.get_database(f"{live.name}_again", codec_options=live.codec_options)
         told = sorted(
@@ -355,7 +402,7 @@ def test_the_store_agrees_with_the_model_through_crashes(embedded_mongo: str, da
     try:
         machine = StoreMachine.TestCase
         machine.settings = settings(
-            max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=40, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
         )
         machine("runTest").runTest()
     finally:
