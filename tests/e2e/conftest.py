@@ -43,7 +43,7 @@ def branch_files(directory: Path) -> tuple[Path, Path]:
     """Write accounts and Inboxes, one of each kind for every branch; `demo` and `fallback` beside them."""
     names = ["demo", *(f"branch-{each}" for each in range(1, BRANCHES + 1))]
     accounts = [account for each, name in enumerate(names) for account in _accounts(name, each)]
-    inboxes = [{"name": "fallback"}, *({"name": name, "fallback": "fallback"} for name in names)]
+    inboxes = [{"name": "fallback"}, *({"name": name} for name in names)]
     files = directory / "accounts.yaml", directory / "agents.yaml"
     files[0].write_text(yaml.safe_dump({"accounts": accounts}))
     files[1].write_text(yaml.safe_dump({"inboxes": inboxes, "agents": []}))

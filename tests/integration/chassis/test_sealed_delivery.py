@@ -1,13 +1,14 @@
 """A consumer of a sealed topic: it gets what was written, nothing of the erased, and waits for a lost key."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
 
+from deploy.local.servers import kafka_server
 from schemas import ids
 from schemas.topics import MESSAGES_OUTBOUND
 from services.chassis.broker import KafkaPublisher, Outgoing
@@ -25,6 +26,13 @@ from tests.system.waiting import until
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DATABASE = f"t_{uuid4().hex[:12]}"
 """All tests read one topic from its beginning, and so need the keys of all."""
+
+
+@pytest.fixture(scope="module")
+def embedded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give a server of the module's own: what is sealed here nobody else can open."""
+    with kafka_server(tmp_path_factory.mktemp("sealed") / "data") as bootstrap:
+        yield bootstrap
 
 
 @pytest.fixture
