@@ -57,10 +57,10 @@ simulate: $(RUNTIME) ## play a synthetic day of 50,000 Conversations (ARGS="--se
 	@exec $(BIN)/python -m services.router.simulate $(ARGS)
 
 deadletters: $(RUNTIME) ## list, show, retry or drop what no service could handle (ARGS="list", KAFKA_BOOTSTRAP_SERVERS)
-	@exec $(BIN)/python -m services.chassis.deadletters $(ARGS)
+	@exec $(BIN)/python -m deploy.local.operate services.chassis.deadletters $(ARGS)
 
 rebuild: $(RUNTIME) ## make a store again from its topics and compare it with the live one (SERVICE=conversation|identity, ARGS="--into DATABASE")
-	@exec $(BIN)/python -m services.$(SERVICE).rebuild $(ARGS)
+	@exec $(BIN)/python -m deploy.local.operate services.$(SERVICE).rebuild $(ARGS)
 
 accounts: $(RUNTIME) ## ask the providers whether our accounts work (ARGS="twilio-sms/main", ACCOUNTS_FILE)
 	@exec $(BIN)/python -m services.notifier.accounts check $(ARGS)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -57,10 +58,14 @@ class Stack:
         """Return it at the port that was taken: PORT=0 lets the system choose."""
         return replace(self, port=port, public_url=_given_or(f"http://{LOCAL_HOST}:{port}"))
 
-    def remember(self) -> None:
-        """Tell the other commands, which may run without PUBLIC_URL, what signatures cover."""
-        known = {"port": self.port, "public_url": self.public_url}
+    def remember(self, servers: Mapping[str, str] | None = None) -> None:
+        """Tell the other commands what signatures cover, and by which variables the servers are reached."""
+        known = {"port": self.port, "public_url": self.public_url, **(servers or {})}
         (self.data_dir / "stack.json").write_text(json.dumps(known))
+
+    def known(self) -> dict[str, Any]:
+        """Return what the last stack of this data directory remembered; nothing where none ran."""
+        return _known(self.data_dir)
 
     @property
     def url(self) -> str:
@@ -90,12 +95,17 @@ def _given_or(default: str) -> str:
 
 
 def _public_url(port: int, data_dir: Path) -> str:
-    try:
-        known = json.loads((data_dir / "stack.json").read_text())
-    except (OSError, ValueError):
-        known = {}
+    known = _known(data_dir)
     same = known.get("port") == port
     return _given_or(str(known["public_url"]) if same else f"http://{LOCAL_HOST}:{port}")
+
+
+def _known(data_dir: Path) -> dict[str, Any]:
+    try:
+        known: dict[str, Any] = json.loads((data_dir / "stack.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return known
 
 
 def _agent(entry: dict[str, Any]) -> Agent:

@@ -1,7 +1,7 @@
 """A service's store made again from the topics it writes, and proven equal to the live one.
 
 `python -m services.<name>.rebuild [--into DATABASE] [--no-check]`. Exit codes: 0 done and equal, 1 something
-differs, 2 wrong usage, 3 Kafka is away or lacks a topic.
+differs, 2 wrong usage, 3 Kafka or MongoDB is away, or Kafka lacks a topic.
 """
 
 import argparse
@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from pymongo.errors import ConnectionFailure
 
 from schemas.envelope import Envelope
 from schemas.topics import Topic
@@ -193,7 +195,9 @@ def main(plan: Plan, arguments: Sequence[str], settings: Settings | None = None)
         return asyncio.run(_run(plan, settings or Settings(), given))
     except LogUnreachable as error:
         sys.stderr.write(f"{error}\n")
-        return UNREACHABLE
+    except ConnectionFailure as error:
+        sys.stderr.write(f"MongoDB does not answer: {type(error).__name__}\n")
+    return UNREACHABLE
 
 
 async def _run(plan: Plan, settings: Settings, given: argparse.Namespace) -> int:

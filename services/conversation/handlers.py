@@ -45,6 +45,8 @@ class Loaded:
     thread: Thread
     pending: bool = False
     """Effects of earlier changes wait in the outbox."""
+    due_at: datetime | None = None
+    """When it was to be looked at, as stored: what rules that changed have woken is due before its timers."""
     caused: list[Caused] = field(default_factory=list)
     conversations: dict[str, Conversation] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
@@ -146,11 +148,6 @@ class Threads:
 
     def _rule(self, draft: Draft, before: Thread, *, ticking: bool = False) -> None:
         run(draft, before, self.rules(), Means(self.inboxes), ticking=ticking)
-
-    def is_due(self, item: Loaded, by: datetime) -> bool:
-        """Tell whether a timer of the thread is due by then."""
-        due = self.due(item.thread)
-        return due is not None and due <= by
 
     # --- from Kafka -----------------------------------------------------------------------------
 

@@ -49,7 +49,9 @@ async def fire(threads: Threads, store: Store, bounds: Mapping[int, datetime], b
 
     async def some(due: Mapping[str, datetime]) -> int:
         loaded = await store.load(list(due))
-        return await threads.tick([item for name, item in loaded.items() if threads.is_due(item, due[name])])
+        return await threads.tick(
+            [item for name, item in loaded.items() if item.due_at is not None and item.due_at <= due[name]]
+        )
 
     while True:
         due = list((await store.due(bounds, MOST_DUE)).items())

@@ -353,7 +353,7 @@ def _line(row: Document) -> Line | None:
 
 def _loaded(document: Document) -> Loaded:
     state = {**document["state"], "version": document["version"], "seq": document["seq"]}
-    item = Loaded(_THREADS.validate_python(state), pending=bool(document.get("outbox")))
+    item = Loaded(_THREADS.validate_python(state), bool(document.get("outbox")), document.get("next_due"))
     for entry in document.get("outbox", ()):
         if entry.get("collection") == "timeline":
             row = entry["document"]

@@ -13,7 +13,7 @@ from joserfc.jwk import KeySet
 from typer import Typer
 from typer.testing import CliRunner
 
-from deploy.local import send, token, up
+from deploy.local import operate, send, token, up
 from deploy.local.keys import StackKeys
 from deploy.local.stack import Stack, StackError
 from deploy.local.visitors import Visitors
@@ -175,3 +175,19 @@ def test_a_visitor_keeps_the_session_until_it_expires(local: Path) -> None:
     assert Visitors(local, lambda: now).token("ann", open_session) == "token-1"
     assert Visitors(local, lambda: now).token("bob", open_session) == "token-2"
     assert Visitors(local, lambda: now + timedelta(days=1)).token("ann", open_session) == "token-3"
+
+
+def test_an_operators_command_finds_the_servers_of_the_last_stack_unless_others_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "MONGO_URL": "mongodb://127.0.0.1:2"}
+    for name in servers:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    assert operate.environment() == {}
+    keys = StackKeys.load_or_make(tmp_path)
+    Stack.from_environment().at(8080).remember(servers)
+    secret = keys.secret_for("customer keys")
+    assert operate.environment() == {"CUSTOMER_KEYS_SECRET": secret, **servers}
+    monkeypatch.setenv("MONGO_URL", "mongodb://elsewhere")
+    assert operate.environment() == {}
