@@ -110,9 +110,9 @@ class World:
             [Outgoing(MESSAGES_OUTBOUND.name, record.customer_id, record.json_bytes())]
         )
 
-    async def delivered(self, name: str) -> None:
+    async def reached(self, name: str, status: DeliveryStatus = DeliveryStatus.DELIVERED) -> None:
         async with asyncio.timeout(60):
-            while (message_id(name), DeliveryStatus.DELIVERED) not in [
+            while (message_id(name), status) not in [
                 (each.data.message_id, each.data.status) for each in self.statuses
             ]:
                 await asyncio.sleep(0.02)
@@ -199,25 +199,24 @@ async def test_both_secrets_are_taken_during_a_rotation_and_the_old_one_is_refus
     names = [f"{database_name}-{number}" for number in range(3)]
     assert [await world.webhook(token) for token in ("token-old", "token-new")] == [200, 403]
     await world.say(names[0])
-    await world.delivered(names[0])
+    await world.reached(names[0])
 
     world.provider.has("token-new", "token-old")
     world.ours("[{file: new}, {file: old}]")
     await world.answered("token-new", 200)
     assert await world.webhook("token-old") == 200
     await world.say(names[1])
-    await world.delivered(names[1])
+    await world.reached(names[1])
 
     world.provider.has("token-new")
     world.ours("{file: new}")
     await world.answered("token-old", 403)
     assert await world.webhook("token-new") == 200
     await world.say(names[2])
-    await world.delivered(names[2])
+    await world.reached(names[2])
     assert world.provider.sent == names
 
 
-@pytest.mark.xfail(strict=False, reason="after other tests in one process the account sometimes stays paused")
 async def test_an_account_that_was_rotated_there_first_pauses_until_our_file_follows(
     world: World, database_name: str
 ) -> None:
@@ -231,7 +230,8 @@ async def test_an_account_that_was_rotated_there_first_pauses_until_our_file_fol
             await asyncio.sleep(0.05)
     assert (await world.account())["code"] == "20003"
     (world.directory / "new").write_text("token-third")
-    await world.delivered(name)
+    # not until it is delivered: ingest may not have read the file yet when the provider's receipt comes
+    await world.reached(name, DeliveryStatus.SENT)
     assert (await world.account())["state"] == "ok"
     assert world.provider.sent == [name]
 
