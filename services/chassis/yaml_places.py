@@ -33,19 +33,22 @@ def parse(path: Path, text: str) -> tuple[yaml.Node | None, Any]:
 
 
 def line(node: yaml.Node | None, place: Place) -> int:
-    """Return the line, from 1, of the deepest part of `place` that the file has."""
+    """Return the line, from 1, of the deepest part of `place` that the file has: of its key, or entry."""
     found = 0
     for step in place:
-        if node is None:
+        below = _below(node, step)
+        if below is None:
             break
-        found, node = node.start_mark.line, _child(node, step)
-    return (node.start_mark.line if node is not None else found) + 1
+        found, node = below
+    return found + 1
 
 
-def _child(node: yaml.Node, step: str | int) -> yaml.Node | None:
+def _below(node: yaml.Node | None, step: str | int) -> tuple[int, yaml.Node] | None:
+    """Return where a part begins, and what it holds; of a key that is there twice the last one counts."""
     if isinstance(node, yaml.MappingNode):
-        return next((value for key, value in node.value if key.value == str(step)), None)
+        found = (pair for pair in reversed(node.value) if pair[0].value == str(step))
+        return next(((key.start_mark.line, value) for key, value in found), None)
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
         child: yaml.Node = node.value[step]
-        return child
+        return child.start_mark.line, child
     return None

@@ -16,6 +16,7 @@ from services.chassis.pages import Limit, page
 from services.chassis.problems import Problem, invalid, not_found, not_yet, response
 from services.conversation.access import Access
 from services.conversation.commands import Commands
+from services.conversation.documents import conversation_of
 from services.conversation.domain import lifecycle
 from services.conversation.domain.mentions import named
 from services.conversation.domain.model import Conversation
@@ -34,7 +35,7 @@ from services.conversation.inputs import (
 )
 from services.conversation.permission import Reply
 from services.conversation.signals import Signals
-from services.conversation.store import Store, any_of, conversation_of
+from services.conversation.store import Store, any_of
 from services.conversation.timeline_store import ORDER
 from services.conversation.timeline_store import page as timeline_page
 from services.conversation.views import conversation_view, timeline_view, visitor_view

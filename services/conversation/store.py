@@ -3,36 +3,25 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from pydantic import TypeAdapter
-from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne
 from pymongo.errors import PyMongoError
 
-from schemas.changes import ThreadSaved
-from schemas.common import Channel, Identifier
-from schemas.conversations import ConversationEvent, Status
-from schemas.envelope import Envelope
-from schemas.outbound import MessageSend
-from schemas.topics import CONVERSATION_CHANGES, CONVERSATIONS_EVENTS, MESSAGES_OUTBOUND, ROUTING_COMMANDS
+from schemas.conversations import Status
 from services.chassis import metrics
-from services.chassis.broker import Publisher, partition_of
+from services.chassis.broker import Publisher
 from services.chassis.clock import Clock, utc_now
 from services.chassis.mongo import Database, Document, bulk, lost_race
-from services.chassis.outbox import Effect, Outbox, Publish, Row, from_document, to_document
-from services.conversation import changes, history_store, search_store
-from services.conversation.domain.consent import Line
-from services.conversation.domain.draft import Caused, RowPatch, TimelineRow
+from services.chassis.outbox import Outbox, from_document
+from services.conversation import history_store, search_store
+from services.conversation.documents import conversation_document, conversation_of, line_of, loaded_of, saved
 from services.conversation.domain.model import Conversation, Thread
 from services.conversation.domain.rules import Known
 from services.conversation.domain.ruling.definition import NO_AGING
 from services.conversation.domain.tickets import Numbered
-from services.conversation.domain.topics import found_by
 from services.conversation.handlers import Loaded
-from services.conversation.kept import Kept, kept_rows, moved_rows
+from services.conversation.kept import Kept
 
-_THREADS = TypeAdapter(Thread)
-_CONVERSATIONS = TypeAdapter(Conversation)
 _WOKEN_AT_ONCE = 1000
 _JUST = timedelta(minutes=30)
 _KNOWN = {"status_seq": 1, "channel": 1, "account": 1, "to": 1}
@@ -112,7 +101,7 @@ class Store:
         if not loaded:
             return {}
         async for document in self._threads.find({"_id": {"$in": list(customer_ids)}}):
-            loaded[document["_id"]] = _loaded(document)
+            loaded[document["_id"]] = loaded_of(document)
         return loaded
 
     async def rows(self, row_ids: Sequence[str]) -> dict[str, Known]:
@@ -120,14 +109,14 @@ class Store:
         if not row_ids:
             return {}
         found = self.timeline.find({"_id": {"$in": list(row_ids)}}, _KNOWN)
-        return {row["_id"]: Known(row.get("status_seq", 0), _line(row)) async for row in found}
+        return {row["_id"]: Known(row.get("status_seq", 0), line_of(row)) async for row in found}
 
     async def save(
         self, changed: Sequence[Loaded], next_due: Callable[[Thread], datetime | None]
     ) -> frozenset[str]:
         """Save each thread with its effects in one write; return the Customers lost to others."""
         now = self._clock()
-        writes = [_save(item, next_due(item.thread), now, item.thread.version + 1) for item in changed]
+        writes = [saved(item, next_due(item.thread), now, item.thread.version + 1) for item in changed]
         lost = await bulk(self._threads, writes)
         if lost:
             metrics.CONFLICTS.labels("threads").inc(len(lost))
@@ -141,11 +130,11 @@ class Store:
         now = self._clock()
         version = max(item.thread.version for item in changed) + 1
         rows = [
-            _operation(_conversation_document(conversation, version))
+            _operation(conversation_document(conversation, version))
             for item in changed
             for conversation in sorted(item.conversations.values(), key=_closed_first)
         ]
-        saves = [_save(item, next_due(item.thread), now, version, beside=True) for item in changed]
+        saves = [saved(item, next_due(item.thread), now, version, beside=True) for item in changed]
         try:
             async with self._client.start_session() as session, await session.start_transaction():
                 for save in saves:
@@ -197,7 +186,7 @@ class Store:
             sort=[("outbox.at", ASCENDING)],
             limit=limit,
         )
-        return [_loaded(document) async for document in found]
+        return [loaded_of(document) async for document in found]
 
     async def numbered(self, conversation_ids: Sequence[str]) -> dict[str, Numbered]:
         """Return what the tickets of these Conversations need; see handlers.ThreadStore."""
@@ -233,7 +222,7 @@ class Store:
     async def conversation(self, conversation_id: str) -> Conversation | None:
         """Return a Conversation by id."""
         document = await self.conversations.find_one({"_id": conversation_id, "erased": None})
-        return _CONVERSATIONS.validate_python(document["state"]) if document else None
+        return conversation_of(document) if document else None
 
     async def homes(self, customer_id: str) -> tuple[str, ...]:
         """Return the Customers for whom this one's thread stands, the one whose thread it is first."""
@@ -338,29 +327,6 @@ def any_of(homes: Sequence[str]) -> object:
     return homes[0] if len(homes) == 1 else {"$in": list(homes)}
 
 
-def conversation_of(document: Document) -> Conversation:
-    """Return the Conversation stored in a document of the `conversations` collection."""
-    return _CONVERSATIONS.validate_python(document["state"])
-
-
-def _line(row: Document) -> Line | None:
-    to = row.get("to")
-    if to is None:
-        return None
-    address = Identifier.model_validate(to["address"])
-    return Line(to["provider"], row["account"], Channel(row["channel"]), address)
-
-
-def _loaded(document: Document) -> Loaded:
-    state = {**document["state"], "version": document["version"], "seq": document["seq"]}
-    item = Loaded(_THREADS.validate_python(state), bool(document.get("outbox")), document.get("next_due"))
-    for entry in document.get("outbox", ()):
-        if entry.get("collection") == "timeline":
-            row = entry["document"]
-            item.rows[row["_id"]] = max(item.rows.get(row["_id"], 0), row.get("status_seq", 0))
-    return item
-
-
 def _survivor(loaded: Mapping[str, Loaded], customer_id: str) -> Loaded:
     item = loaded[customer_id]
     while item.thread.merged_into is not None:
@@ -374,129 +340,3 @@ def _closed_first(conversation: Conversation) -> bool:
 
 def _operation(document: Document) -> ReplaceOne[Document]:
     return ReplaceOne({"_id": document["_id"]}, document, upsert=True)
-
-
-def _save(
-    item: Loaded, due: datetime | None, now: datetime, version: int, *, beside: bool = False
-) -> UpdateOne:
-    """Give the item its effects, and return the one write of both.
-
-    `beside`: its Conversations are written in the same transaction, not from the outbox.
-    """
-    thread = item.thread
-    state = _THREADS.dump_python(thread, mode="json", exclude={"version", "seq"})
-    fields: Document = {
-        "state": state,
-        "version": version,
-        "seq": thread.seq,
-        "partition": partition_of(thread.customer_id),
-    }
-    conversations = _conversations(item, version, now)
-    effects = [
-        *(row for kept in item.kept.values() for row in kept_rows(kept, version, now)),
-        *(row for each in item.conversations.values() for row in moved_rows(each, version, now)),
-        *history_store.rows(thread.customer_id, item.moments, version, now),
-        *(_effect(caused, thread.customer_id, now) for caused in item.caused),
-    ]
-    rows = [*conversations, *(effect for effect in effects if isinstance(effect, Row))]
-    records = changes.saved(item, version, state, due, rows, now)
-    item.effects = [
-        *(() if beside else conversations),
-        *effects,
-        *(_publish(record, thread.customer_id, now) for record in records),
-    ]
-    update: Document = {
-        "$set": fields,
-        "$push": {"outbox": {"$each": [to_document(effect) for effect in item.effects]}},
-    }
-    if due is None:
-        update["$unset"] = {"next_due": ""}
-    else:
-        fields["next_due"] = due
-    # a version that is not there any more makes this an insert, and that a duplicate key: the race is seen
-    return UpdateOne({"_id": thread.customer_id, "version": thread.version}, update, upsert=True)
-
-
-def _conversations(item: Loaded, version: int, now: datetime) -> list[Row]:
-    return [
-        Row(
-            id=f"conversation:{conversation.id}:{version}",
-            at=now,
-            collection="conversations",
-            document=_conversation_document(conversation, version),
-            how="replace",
-            guard="version",
-            wave=0 if conversation.status is Status.CLOSED else 1,
-        )
-        for conversation in item.conversations.values()
-    ]
-
-
-def _effect(caused: Caused, customer_id: str, now: datetime) -> Effect:
-    match caused:
-        case TimelineRow():
-            # after the Conversation: who sees an item must find the Conversation it names
-            document = search_store.with_words(_row(caused))
-            return Row(id=f"row:{caused.id}", at=now, collection="timeline", document=document, wave=2)
-        case RowPatch():
-            document = {
-                "_id": caused.id,
-                "status": caused.status,
-                "status_seq": caused.status_seq,
-                **caused.fields,
-            }
-            return Row(
-                id=f"patch:{caused.id}:{caused.status_seq}",
-                at=now,
-                collection="timeline",
-                document=search_store.with_words(document),
-                how="patch",
-                guard="status_seq",
-                wave=3,
-            )
-        case _:
-            return _publish(caused, customer_id, now)
-
-
-def _publish(record: Envelope, customer_id: str, now: datetime) -> Publish:
-    match record:
-        case ConversationEvent():
-            topic, key = CONVERSATIONS_EVENTS, customer_id
-        case MessageSend():
-            topic, key = MESSAGES_OUTBOUND, customer_id
-        case ThreadSaved():
-            topic, key = CONVERSATION_CHANGES, customer_id
-        case _:
-            command: Any = record
-            topic, key = ROUTING_COMMANDS, command.data.pool
-    return Publish(id=str(record.id), at=now, topic=topic.name, key=key, value=record.json_bytes())
-
-
-def _row(row: TimelineRow) -> Document:
-    return {
-        "_id": row.id,
-        "home": row.home,
-        "at": row.at,
-        "received_at": row.received_at,
-        "seq": row.seq,
-        "kind": row.kind,
-        "conversation_id": row.conversation_id,
-        **row.fields,
-    }
-
-
-def _conversation_document(conversation: Conversation, version: int) -> Document:
-    return {
-        "_id": conversation.id,
-        "version": version,
-        "customer_id": conversation.customer_id,
-        "home": conversation.home,
-        "merged": conversation.merged_into is not None,
-        "open": conversation.status is not Status.CLOSED,
-        "status": conversation.status,
-        "inbox": conversation.inbox,
-        "agent": conversation.agent,
-        "topics": found_by(conversation.topics),
-        "opened_at": conversation.opened_at,
-        "state": _CONVERSATIONS.dump_python(conversation, mode="json"),
-    }

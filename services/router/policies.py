@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from services.chassis.inboxes import Inbox
 from services.chassis.logging import log
 from services.chassis.text import clean
+from services.chassis.yaml_places import Place, line
 from services.router.domain.policy import InboxPolicy, Policy
 from services.router.policy_forms import FileForm, InboxForm, PoolForm, Step
 
-Place = tuple[str | int, ...]
 _SHOWN = 10
 
 
@@ -72,11 +72,11 @@ def parse(file: str, content: bytes, inboxes: Mapping[str, Inbox], base: Policy)
     policies = {} if faults else _policies(form, inboxes, base)
     faults = faults or list(_overflows(policies, form, inboxes))
     if faults:
-        told = sorted({(_line(root, place), place, what) for place, what in faults}, key=lambda each: each[0])
+        told = sorted({(line(root, place), place, what) for place, what in faults}, key=lambda each: each[0])
         raise BadPolicy(
             "\n".join(
-                f"{file}, line {line}: {'.'.join(map(str, place)) or 'the file'}: {clean(what)}"
-                for line, place, what in told[:_SHOWN]
+                f"{file}, line {number}: {'.'.join(map(str, place)) or 'the file'}: {clean(what)}"
+                for number, place, what in told[:_SHOWN]
             )
         )
     return policies
@@ -241,25 +241,3 @@ def _repeated_keys(node: yaml.Node | None, place: Place) -> Iterator[tuple[Place
     elif isinstance(node, yaml.SequenceNode):
         for n, value in enumerate(node.value):
             yield from _repeated_keys(value, (*place, n))
-
-
-def _line(node: yaml.Node | None, place: Place) -> int:
-    """Return the line, from 1, of the deepest part of `place` that the file has."""
-    line = 0
-    for step in place:
-        line, below = _below(node, step, line)
-        if below is None:
-            return line + 1
-        node = below
-    return line + 1
-
-
-def _below(node: yaml.Node | None, step: str | int, line: int) -> tuple[int, yaml.Node | None]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in reversed(node.value):
-            if key.value == str(step):
-                return key.start_mark.line, value
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        child: yaml.Node = node.value[step]
-        return child.start_mark.line, child
-    return line, None

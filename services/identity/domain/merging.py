@@ -13,7 +13,7 @@ from schemas import ids
 from schemas.common import IdentifierKind
 from schemas.customers import CustomerMerged, CustomerSplit, MergeData
 from services.identity.domain.attributes import Source
-from services.identity.domain.profile import Cause, Change, Profile
+from services.identity.domain.profile import Cause, Change, Profile, envelope
 
 PROOF = "proof"
 """Reason of a merge that a message made: somebody vouches for identifiers of both."""
@@ -70,13 +70,7 @@ def _told(
     return Change(
         made,
         model(
-            id=ids.derive("customer.event", made.customer_id, made.version),
-            occurred_at=now,
-            correlation=cause.correlation,
-            causation=cause.id,
-            customer_id=made.customer_id,
-            home=made.customer_id,
-            seq=made.version,
+            **envelope(made, cause, now),
             data=MergeData(
                 customer_id=made.customer_id,
                 merge_id=merge.id,

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from schemas import ids
@@ -197,13 +198,7 @@ def change(
     return Change(
         made,
         model(
-            id=ids.derive("customer.event", made.customer_id, made.version),
-            occurred_at=now,
-            correlation=cause.correlation,
-            causation=cause.id,
-            customer_id=made.customer_id,
-            home=made.customer_id,
-            seq=made.version,
+            **envelope(made, cause, now),
             data=CustomerData(customer_id=made.customer_id),
             personal=CustomerPersonal(
                 name=made.name,
@@ -214,6 +209,19 @@ def change(
             ),
         ),
     )
+
+
+def envelope(made: Profile, cause: Cause, now: datetime) -> dict[str, Any]:
+    """Return what every event about this version of a Customer has; the version has one event."""
+    return {
+        "id": ids.derive("customer.event", made.customer_id, made.version),
+        "occurred_at": now,
+        "correlation": cause.correlation,
+        "causation": cause.id,
+        "customer_id": made.customer_id,
+        "home": made.customer_id,
+        "seq": made.version,
+    }
 
 
 def _told(source: Source) -> AttributeSource:
