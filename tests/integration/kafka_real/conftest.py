@@ -1,6 +1,7 @@
 """What the system tests run on: an Apache Kafka of their own, and two replicas of each service."""
 
 from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -15,7 +16,7 @@ def system(
 ) -> Iterator[System]:
     """Give two replicas of each service, which notice a dead one after six seconds."""
     settings = {
-        "MONGO_DATABASE": "t_system",
+        "MONGO_DATABASE": f"t_{uuid4().hex[:12]}",  # a module's keys and pools are of its own log
         "SESSION_TIMEOUT_SECONDS": "6",
         "DRAIN_TIMEOUT_SECONDS": "5",
         "REOPEN_WINDOW_SECONDS": "3",
